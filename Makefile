@@ -1,0 +1,53 @@
+# Everything that there is to run. `make` alone lists it.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ready := .venv/.ready
+
+.PHONY: help setup demo repro test check lock schema
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(ready) ## Build .venv from requirements.lock, once
+
+# Bytecode is compiled even where PYTHONDONTWRITEBYTECODE is set: it halves the start of TensorFlow.
+# One package has no wheel; the hash of its source is checked like the others'.
+$(ready): requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	"$(PYTHON) is Python %d.%d, 3.11 to 3.13 are supported: make setup PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv --clear .venv
+	python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		--only-binary :all: --no-binary antlr4-python3-runtime -r requirements.lock
+	python -m compileall -q -j 0 .venv/lib
+	python -c 'import matplotlib.font_manager'
+	@touch $@
+
+demo: setup ## Run the four stages on the digits in this repository, without a download
+	dvc exp run --set-param dataset.name=digits
+	@echo
+	@dvc metrics show metrics/train.json metrics/evaluate.json
+	@echo
+	@echo 'Pictures:       metrics/curves.png  metrics/confusion.png  metrics/mistakes.png'
+	@echo 'To MNIST:       dvc exp run --set-param dataset.name=mnist'
+	@echo 'As committed:   git restore params.yaml dvc.lock metrics'
+	@echo 'dvc is in .venv: source .venv/bin/activate'
+
+repro: setup ## Rerun the stages whose inputs changed, on the dataset of params.yaml
+	dvc repro
+
+test: setup ## Run the test suite
+	python -m pytest
+
+check: setup ## Lint, check the format, check the types
+	ruff check
+	ruff format --check
+	mypy
+
+lock: ## Renew requirements.lock: the newest versions that fit together, for every Python
+	tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install --quiet uv && \
+		$$tool/bin/uv pip compile pyproject.toml --group dev --universal --upgrade --quiet \
+		--generate-hashes --no-header --no-annotate --output-file requirements.lock; \
+		status=$$?; rm -rf $$tool; exit $$status
+
+schema: setup ## Renew params.schema.json after a change of pipeline/params.py
+	python -m pipeline.params > params.schema.json

@@ -1,0 +1,30 @@
+"""The pipeline: four stages that files alone connect.
+
+| stage        | reads                             | writes                                       |
+|--------------|-----------------------------------|----------------------------------------------|
+| `download`   | mirrors                           | data/raw, metrics/download.json              |
+| `preprocess` | data/raw                          | data/processed, metrics/preprocess.json      |
+| `train`      | data/processed/train, /validation | models/model.keras, metrics/train.json,      |
+|              |                                   | metrics/history.csv                          |
+| `evaluate`   | models/model.keras,               | metrics/evaluate.json,                       |
+|              | data/processed/test, history.csv  | metrics/predictions.csv, pictures            |
+
+A stage is a module with one function that takes its parameters and its paths, and a `main` that
+fills them in. Stages do not import each other; what they share is below them:
+
+`params`     what params.yaml may say
+`paths`      where everything lies
+`datasets`   a row for each dataset: mirrors, digests, class names
+`idx`        MNIST's file format
+`split`      labelled images on the disk, and which are held out
+`models`     a builder for each architecture
+`fit`        the training engine
+`backend`    how TensorFlow starts
+`score`      predictions to numbers
+`figures`    arrays to pictures
+`artifacts`  writers: whole files, stable bytes
+`errors`     what can go wrong, and the exit codes
+`stage`      a stage as a program
+
+No stage depends on this file, so it holds this text alone.
+"""

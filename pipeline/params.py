@@ -1,0 +1,171 @@
+"""What params.yaml may say: every key, its type and its range; nothing else is allowed.
+
+`python -m pipeline.params` prints the JSON Schema by which an editor completes and checks the file.
+"""
+
+import json
+import re
+from collections.abc import Hashable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import InputError
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml: no unknown key, no value of another type, no change later."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Units = Annotated[int, Field(ge=1, le=8192)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Dataset(Section):
+    """Which images."""
+
+    name: str = Field(description="a row of pipeline/datasets.py, such as mnist")
+
+
+class Preprocess(Section):
+    """How they are divided."""
+
+    validation: Count | Share | Literal["test"] = Field(
+        description="a count from 1 or a share between 0 and 1 of the training images, held out;"
+        " or test: train on all of them and validate on the test images",
+    )
+    seed: Seed = Field(description="a whole number from 0 to 4294967295, which chooses them")
+
+
+class Model(Section):
+    """The network."""
+
+    name: Literal["mlp"] = Field(description="mlp: fully connected layers")
+    hidden_units: list[Units] = Field(
+        max_length=16,
+        description="a list of up to 16 whole numbers from 1 to 8192, neurons of each hidden layer",
+    )
+
+
+class Train(Section):
+    """How it learns."""
+
+    epochs: int = Field(
+        ge=1,
+        le=10_000,
+        description="a whole number from 1 to 10000, passes over the training images",
+    )
+    batch_size: int = Field(
+        ge=1, le=65_536, description="a whole number from 1 to 65536, images in a step"
+    )
+    optimizer: Literal["adam", "sgd"] = Field(description="adam or sgd")
+    learning_rate: float = Field(
+        gt=0,
+        le=10,
+        allow_inf_nan=False,
+        description="a number above 0 and up to 10, the size of a step",
+    )
+    seed: Seed = Field(
+        description="a whole number from 0 to 4294967295, which draws weights and orders"
+    )
+
+
+class Evaluate(Section):
+    """How it is judged."""
+
+    calibration_bins: int = Field(
+        ge=1, le=1000, description="a whole number from 1 to 1000, bins of confidence"
+    )
+    mistakes: int = Field(
+        ge=1, le=100, description="a whole number from 1 to 100, the worst ones to draw"
+    )
+
+
+class Params(Section):
+    """The whole of params.yaml, a section for each concern."""
+
+    dataset: Dataset
+    preprocess: Preprocess
+    model: Model
+    train: Train
+    evaluate: Evaluate
+
+
+def load(path: Path) -> Params:
+    """Reads and checks `path`.
+
+    Raises:
+        InputError: with a line for everything in it that is not allowed.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); run from the repository's folder, "
+            f"or get the file back with git restore {path}"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        kind = "nothing" if content is None else f"a {type(content).__name__}"
+        raise InputError(
+            f"{path}: holds {kind}, expected sections: {', '.join(Params.model_fields)}"
+        )
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        errors = error.errors()
+        misspelt = [details for details in errors if details["type"] == "extra_forbidden"]
+        lines = dict.fromkeys(_explain(details) for details in misspelt or errors)
+        raise InputError("\n".join(f"{path}: {line}" for line in lines)) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads it: `1e-3` is a number, and no key may stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(f"{key.value} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _explain(details: ErrorDetails) -> str:
+    """What was found where, and what is allowed there, in a line."""
+    section: type[BaseModel] = Params
+    for depth, part in enumerate(details["loc"], start=1):
+        key = ".".join(map(str, details["loc"][:depth]))
+        name = str(part)
+        if name not in section.model_fields:
+            near = get_close_matches(name, section.model_fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return f"{key}: unknown key, expected only {', '.join(section.model_fields)}{hint}"
+        field = section.model_fields[name]
+        if field.description:
+            expected = field.description
+            break
+        section = cast("type[BaseModel]", field.annotation)
+        expected = f"a section: {', '.join(section.model_fields)}"
+    found = "nothing" if details["type"] == "missing" else repr(details["input"])
+    return f"{key}: found {found}, expected {expected}"
+
+
+if __name__ == "__main__":
+    print(json.dumps(Params.model_json_schema(), indent=2))

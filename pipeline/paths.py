@@ -1,0 +1,25 @@
+"""Every path, relative to the repository, where DVC runs each stage."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+RAW = Path("data/raw")
+PROCESSED = Path("data/processed")
+TRAIN = PROCESSED / "train"
+VALIDATION = PROCESSED / "validation"
+TEST = PROCESSED / "test"
+
+MODEL = Path("models/model.keras")
+
+METRICS = Path("metrics")
+DOWNLOAD_METRICS = METRICS / "download.json"
+PREPROCESS_METRICS = METRICS / "preprocess.json"
+TRAIN_METRICS = METRICS / "train.json"
+HISTORY = METRICS / "history.csv"
+EVALUATE_METRICS = METRICS / "evaluate.json"
+PREDICTIONS = METRICS / "predictions.csv"
+CURVES = METRICS / "curves.png"
+CONFUSION = METRICS / "confusion.png"
+MISTAKES = METRICS / "mistakes.png"
+TIMING = METRICS / "timing.json"  # seconds: ignored by git, and no DVC output
