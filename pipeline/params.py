@@ -8,10 +8,10 @@ import re
 from collections.abc import Hashable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import InputError
@@ -73,9 +73,27 @@ class Train(Section):
         allow_inf_nan=False,
         description="a number above 0 and up to 10, the size of a step",
     )
+    schedule: Literal["constant", "cosine"] = Field(description="constant or cosine")
+    warmup_epochs: int = Field(
+        ge=0, description="a whole number from 0 and below epochs, in which the rate rises from 0"
+    )
     seed: Seed = Field(
         description="a whole number from 0 to 4294967295, which draws weights and orders"
     )
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_epochs and self.schedule == "constant":
+            raise ValueError(
+                f"train.warmup_epochs: found {self.warmup_epochs}, expected 0 where train.schedule "
+                f"is constant"
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"train.warmup_epochs: found {self.warmup_epochs}, expected fewer than "
+                f"train.epochs, {self.epochs}"
+            )
+        return self
 
 
 class Evaluate(Section):
@@ -149,6 +167,8 @@ _Loader.add_implicit_resolver(
 
 def _explain(details: ErrorDetails) -> str:
     """What was found where, and what is allowed there, in a line."""
+    if details["type"] == "value_error":  # keys that contradict each other
+        return str(details["ctx"]["error"])
     section: type[BaseModel] = Params
     for depth, part in enumerate(details["loc"], start=1):
         key = ".".join(map(str, details["loc"][:depth]))

@@ -59,7 +59,6 @@ def train(
         scale=1 / max(1, int(train_split.images.max())),
         hidden_units=architecture.hidden_units,
     )
-    optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
     print(
         f"{architecture.name}: {network.count_params():,} weights, "
         f"{len(train_split.labels):,} training images, {len(validation_split.labels):,} to validate"
@@ -68,7 +67,7 @@ def train(
         network,
         train_split,
         validation_split,
-        optimizer=optimizers[params.optimizer](params.learning_rate),
+        optimizer=_optimizer(params, math.ceil(len(train_split.labels) / params.batch_size)),
         epochs=params.epochs,
         batch_size=params.batch_size,
         seed=params.seed,
@@ -89,6 +88,22 @@ def train(
         },
     )
     write_keras(model, network)
+
+
+def _optimizer(params: Train, steps_per_epoch: int) -> "keras.optimizers.Optimizer":
+    import keras
+
+    optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+    if params.schedule == "constant":
+        return optimizers[params.optimizer](params.learning_rate)
+    warmup_steps = params.warmup_epochs * steps_per_epoch
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else params.learning_rate,
+        decay_steps=params.epochs * steps_per_epoch - warmup_steps,
+        warmup_target=params.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    return optimizers[params.optimizer](schedule)
 
 
 def _report(params: Train) -> "keras.callbacks.Callback":
