@@ -120,7 +120,7 @@ def _fetch_from(mirror: str, file: File, target: Path, patience: Patience) -> No
                 return _copy_verified(stream, file, target)
         except urllib3.exceptions.HTTPError as error:  # the connection broke inside the file
             if retry.total == 0:
-                raise NetworkError(f"{error}, {ATTEMPTS} times") from error
+                raise NetworkError(f"{error.args[0]}, {ATTEMPTS} times") from error
             retry = retry.increment(method="GET", error=error)
             time.sleep(retry.get_backoff_time())
 
@@ -146,26 +146,34 @@ def _opened(
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         for url in (f"{mirror.rstrip('/')}/{name}.gz", f"{mirror.rstrip('/')}/{name}"):
-            try:
-                response = session.get(
-                    url,
-                    stream=True,
-                    timeout=(patience.connect, patience.read),
-                    headers={"Accept-Encoding": "identity"},  # a .gz file is what we ask for
-                )
-            except requests.RequestException as error:
-                raise NetworkError(str(error)) from error
-            if response.ok:
-                response.raw.auto_close = False  # BufferedReader asks on after the last byte
-                yield io.BufferedReader(response.raw)
-                return
+            with _get(session, url, patience) as response:
+                if response.ok:
+                    response.raw.auto_close = False  # BufferedReader asks on after the last byte
+                    yield io.BufferedReader(response.raw)
+                    return
             if response.status_code not in (requests.codes.not_found, requests.codes.gone):
                 break
         raise NetworkError(f"answered {response.status_code} {response.reason}")
 
 
+def _get(session: requests.Session, url: str, patience: Patience) -> requests.Response:
+    """The answer from `url`, its body still to be read, as the mirror has it."""
+    try:
+        return session.get(
+            url,
+            stream=True,
+            timeout=(patience.connect, patience.read),
+            headers={"Accept-Encoding": "identity"},
+        )
+    except requests.RequestException as error:
+        cause = error.args[0] if error.args else error
+        raise NetworkError(str(getattr(cause, "reason", cause))) from error
+
+
 class _Session(requests.Session):
-    max_redirects = 5
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_redirects = 5
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)

@@ -39,12 +39,12 @@ class Split:
             InputError: `folder` is not there or not whole.
         """
         try:
-            classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+            names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))["names"]
             images = np.load(folder / "images.npy", mmap_mode="r")
             labels = np.load(folder / "labels.npy")
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{folder}: cannot be read ({error}); run dvc repro") from error
-        return cls(images, labels, tuple(classes["names"]))
+        return cls(images, labels, tuple(names))
 
 
 def stratified(labels: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.bool_]:

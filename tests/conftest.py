@@ -1,0 +1,106 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Workspace:
+    """A copy of this repository, with git, in which the real programs run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs `command` here, with the Python of the tests, no network and no git identity."""
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(self.root.parent),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "http_proxy": "http://127.0.0.1:9",
+            "https_proxy": "http://127.0.0.1:9",
+            "COLUMNS": "400",
+        }
+        result = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{command}: {result.returncode}\n{result.stdout}{result.stderr}")
+        return result
+
+    def repro(self) -> list[str]:
+        """Runs `dvc repro` and returns the stages that ran."""
+        lines = self.run("dvc", "repro").stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage '")]
+
+    def set(self, key: str, value: str) -> None:
+        """Changes one key of params.yaml, written as section.key, and nothing else."""
+        section, name = key.split(".")
+        path = self.root / "params.yaml"
+        head, tail = path.read_text().split(f"\n{section}:\n")
+        lines = tail.split("\n")
+        number = next(i for i, line in enumerate(lines) if line.startswith(f"  {name}:"))
+        lines[number] = f"  {name}: {value}"
+        while lines[number + 1].startswith("  - "):
+            del lines[number + 1]
+        path.write_text("\n".join([f"{head}\n{section}:", *lines]))
+
+    def read(self, *paths: str) -> dict[str, bytes]:
+        """The content of every file under `paths`."""
+        files = (
+            file
+            for path in paths
+            for file in ([self.root / path] if (self.root / path).is_file() else self._below(path))
+        )
+        return {str(file.relative_to(self.root)): file.read_bytes() for file in files}
+
+    def _below(self, path: str) -> Iterator[Path]:
+        return (file for file in sorted((self.root / path).rglob("*")) if file.is_file())
+
+    def copy(self, root: Path) -> "Workspace":
+        shutil.copytree(self.root, root, symlinks=True)
+        return Workspace(root)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The repository as it is now, committed, set to a short training on the digits."""
+    workspace = Workspace(tmp_path_factory.mktemp("fresh") / "repository")
+    listed = subprocess.run(
+        ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    for name in filter(None, listed):
+        source, target = REPOSITORY / name, workspace.root / name
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    workspace.run("git", "init", "--quiet", "--initial-branch=main")
+    workspace.set("dataset.name", "digits")
+    workspace.set("train.epochs", "2")
+    workspace.run("git", "add", "--all")
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
+    workspace.run("git", *identity, "commit", "--quiet", "--message", "Digits")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def reproduced(fresh: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same after `dvc repro`. Not to be changed: copy it."""
+    workspace = fresh.copy(tmp_path_factory.mktemp("reproduced") / "repository")
+    assert workspace.repro() == ["download", "preprocess", "train", "evaluate"]
+    return workspace
+
+
+@pytest.fixture
+def workspace(reproduced: Workspace, tmp_path: Path) -> Workspace:
+    """A reproduced copy to change."""
+    return reproduced.copy(tmp_path / "repository")

@@ -1,0 +1,65 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import replacing_file, replacing_folder, write_csv, write_json
+
+
+class OutOfPaperError(Exception):
+    pass
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    for content in ("old", "new"):
+        with replacing_file(path) as temporary:
+            temporary.write_text(content)
+            assert not path.exists() or path.read_text() == "old"
+        assert path.read_text() == content
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(OutOfPaperError), replacing_file(path) as temporary:
+        temporary.write_text("ne")
+        raise OutOfPaperError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        with replacing_folder(tmp_path / "folder") as temporary:
+            (temporary / name).write_text(name)
+        assert os.listdir(tmp_path / "folder") == [name]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("before", [[], ["old"]])
+def test_a_failure_leaves_the_old_folder(before: list[str], tmp_path: Path) -> None:
+    for name in before:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / name).write_text(name)
+    with pytest.raises(OutOfPaperError), replacing_folder(tmp_path / "folder") as temporary:
+        (temporary / "new").write_text("ne")
+        raise OutOfPaperError
+    assert os.listdir(tmp_path) == (["folder"] if before else [])
+    assert not before or os.listdir(tmp_path / "folder") == before
+
+
+def test_json_is_sorted_and_has_no_nan(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"b": 1, "a": 0.1, "é": "é"})
+    assert path.read_bytes() == '{\n  "a": 0.1,\n  "b": 1,\n  "é": "é"\n}\n'.encode()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text())["b"] == 1
+
+
+def test_csv(tmp_path: Path) -> None:
+    write_csv(tmp_path / "file.csv", ("name", "value"), [("a, b", 0.1), ('"c"', 2)])
+    assert (tmp_path / "file.csv").read_bytes() == b'name,value\n"a, b",0.1\n"""c""",2\n'

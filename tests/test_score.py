@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from pipeline.score import calibration_error, confusion, cross_entropy, score, wilson_interval
+
+LABELS = np.array([0, 1, 1], dtype=np.uint8)
+PREDICTED = np.array([0, 1, 0])
+
+
+def test_confusion_has_actual_rows_and_predicted_columns() -> None:
+    assert confusion(LABELS, PREDICTED, 3).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_cross_entropy_of_even_odds_is_log_2() -> None:
+    assert cross_entropy(np.zeros((3, 2)), LABELS) == pytest.approx(np.log(2))
+
+
+def test_wilson_interval_of_the_textbook() -> None:
+    # 8 of 10: (0.8 + 1.96²/20 ± 1.96·√(0.8·0.2/10 + 1.96²/400)) / (1 + 1.96²/10)
+    assert wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson_interval(10, 10)[1] == pytest.approx(1)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Bin (0, 0.5]: 0.4 and 0.5, one of two right: |0.45 - 0.5|; bin (0.5, 1]: 1.0 and wrong: 1.
+    confidence = np.array([0.4, 0.5, 1.0])
+    correct = np.array([True, False, False])
+    assert calibration_error(confidence, correct, 2) == pytest.approx((2 * 0.05 + 1) / 3)
+    assert calibration_error(confidence, correct, 1) == pytest.approx(abs(1.9 / 3 - 1 / 3))
+
+
+def test_score_by_hand() -> None:
+    logits = np.log(np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]))
+    metrics = score(logits, LABELS, ("a", "b", "c"), bins=1)
+    assert metrics["accuracy"] == pytest.approx(2 / 3)
+    assert metrics["errors"] == 1
+    assert metrics["loss"] == pytest.approx(-np.log(0.8 * 0.7 * 0.3) / 3)
+    assert metrics["calibration_error"] == pytest.approx(abs(2.1 / 3 - 2 / 3))
+    assert metrics["accuracy_per_class"] == [
+        {"class": "a", "accuracy": 1.0},
+        {"class": "b", "accuracy": 0.5},
+    ]
+    assert metrics["accuracy_interval"]["low"] < 2 / 3 < metrics["accuracy_interval"]["high"]
