@@ -86,7 +86,8 @@ class EpochModel(keras.Model):
             self._optimize(batches[number])
             return (number + 1,)
 
-        tf.while_loop(lambda number: number < steps, step, (0,))
+        if steps:
+            tf.while_loop(lambda number: number < steps, step, (0,))
         if rest:
             self._optimize(self.order[-rest:])
         return dict(self.get_metrics_result())
