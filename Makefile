@@ -3,6 +3,12 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
 
+# An experiment of DVC is a commit, which wants a name even where git has none.
+export GIT_AUTHOR_NAME ?= $(or $(shell git config user.name),pipeline)
+export GIT_AUTHOR_EMAIL ?= $(or $(shell git config user.email),pipeline@localhost)
+export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
+export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
+
 .PHONY: help setup demo repro test check lock schema
 
 help: ## List the targets

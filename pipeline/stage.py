@@ -25,7 +25,7 @@ def run(name: str, stage: Callable[[Params], None]) -> None:
             stage(load(PARAMS))
             _record_seconds(name, time.perf_counter() - started)
         except OSError as error:
-            raise DiskError(f"{error.filename}: {error.strerror}; nothing was replaced") from error
+            raise DiskError(f"{error}; what was there before is as it was") from error
     except PipelineError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,10 +1,12 @@
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import replacing_file, replacing_folder, write_csv, write_json
+from pipeline import backend
+from pipeline.artifacts import replacing_file, replacing_folder, write_csv, write_json, write_keras
 
 
 class OutOfPaperError(Exception):
@@ -63,3 +65,21 @@ def test_json_is_sorted_and_has_no_nan(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     write_csv(tmp_path / "file.csv", ("name", "value"), [("a, b", 0.1), ('"c"', 2)])
     assert (tmp_path / "file.csv").read_bytes() == b'name,value\n"a, b",0.1\n"""c""",2\n'
+
+
+def test_a_model_saves_to_the_same_bytes(tmp_path: Path) -> None:
+    backend.start()
+    import keras
+
+    shared = keras.regularizers.L2(0.1)  # appears twice, so Keras numbers it
+    model = keras.Sequential(
+        [keras.Input((2,))] + [keras.layers.Dense(2, kernel_regularizer=shared) for _ in range(2)]
+    )
+    for name in ("first", "second"):
+        write_keras(tmp_path / name, model)
+        time.sleep(2)  # two seconds are what a zip can tell apart
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    (tmp_path / "first").rename(tmp_path / "first.keras")
+    loaded = keras.models.load_model(tmp_path / "first.keras")
+    for saved, weights in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        assert (saved == weights).all()

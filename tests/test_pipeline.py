@@ -1,0 +1,255 @@
+"""The real pipeline, end to end, on the digits in the repository."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.params import Params
+from tests.conftest import Workspace
+
+OUTPUTS = ("data/raw", "data/processed", "models/model.keras", "metrics", "dvc.lock")
+ALL = ["download", "preprocess", "train", "evaluate"]
+
+# Every key of params.yaml: another value for it, and the stages that it makes rerun.
+PARAMETERS = {
+    "dataset.name": ("digits_in_words", ALL),
+    "preprocess.validation": ("test", ["preprocess", "train", "evaluate"]),
+    "preprocess.seed": ("1", ["preprocess", "train", "evaluate"]),
+    "model.name": ("mlp2", ["train", "evaluate"]),
+    "model.hidden_units": ("[8, 8]", ["train", "evaluate"]),
+    "train.epochs": ("1", ["train", "evaluate"]),
+    "train.batch_size": ("33", ["train", "evaluate"]),
+    "train.optimizer": ("sgd", ["train", "evaluate"]),
+    "train.learning_rate": ("0.002", ["train", "evaluate"]),
+    "train.schedule": ("constant", ["train", "evaluate"]),
+    "train.warmup_epochs": ("1", ["train", "evaluate"]),
+    "train.seed": ("1", ["train", "evaluate"]),
+    "evaluate.calibration_bins": ("3", ["evaluate"]),
+    "evaluate.mistakes": ("3", ["evaluate"]),
+}
+
+# Every file of the package, and the stages that an edit makes rerun.
+FILES = {
+    "__init__": [],
+    "artifacts": ALL,
+    "backend": ["train", "evaluate"],
+    "datasets": ["download", "preprocess"],
+    "download": ["download"],
+    "errors": ALL,
+    "evaluate": ["evaluate"],
+    "figures": ["evaluate"],
+    "fit": ["train"],
+    "idx": ["preprocess"],
+    "models": ["train"],
+    "params": ALL,
+    "paths": ALL,
+    "preprocess": ["preprocess"],
+    "score": ["evaluate"],
+    "split": ["preprocess", "train", "evaluate"],
+    "stage": ALL,
+    "train": ["train"],
+}
+
+
+def metrics(workspace: Workspace, name: str) -> dict[str, float]:
+    content: dict[str, float] = json.loads((workspace.root / "metrics" / name).read_text())
+    return content
+
+
+def test_a_second_run_runs_nothing(workspace: Workspace) -> None:
+    assert workspace.repro() == []
+    assert workspace.run("dvc", "status", "--quiet", check=False).returncode == 0
+
+
+def test_two_runs_from_scratch_are_the_same_to_the_byte(
+    fresh: Workspace, reproduced: Workspace, tmp_path: Path
+) -> None:
+    again = fresh.copy(tmp_path / "elsewhere")
+    assert again.repro() == ALL
+    first, second = reproduced.read(*OUTPUTS), again.read(*OUTPUTS)
+    first.pop("metrics/timing.json"), second.pop("metrics/timing.json")
+    assert len(first) > 20
+    assert {name for name in first.keys() | second if first.get(name) != second.get(name)} == set()
+
+
+def test_the_numbers_agree_with_one_another(reproduced: Workspace) -> None:
+    evaluated, trained = metrics(reproduced, "evaluate.json"), metrics(reproduced, "train.json")
+    rows = np.genfromtxt(
+        reproduced.root / "metrics/predictions.csv", delimiter=",", names=True, dtype=None
+    )
+    assert rows["index"].tolist() == list(range(360))
+    assert evaluated["accuracy"] == np.mean(rows["actual"] == rows["predicted"])
+    assert evaluated["errors"] == np.sum(rows["actual"] != rows["predicted"])
+    assert evaluated["accuracy"] > 0.5  # after two epochs; chance is 0.1
+    history = np.genfromtxt(reproduced.root / "metrics/history.csv", delimiter=",", names=True)
+    assert history["epoch"].tolist() == [1, 2]
+    assert history["val_accuracy"][-1] == trained["final"]["val_accuracy"]  # type: ignore[index]
+
+
+def test_every_key_and_every_file_is_in_the_tables() -> None:
+    sections = Params.model_fields.items()
+    assert list(PARAMETERS) == [
+        f"{section}.{name}"
+        for section, field in sections
+        for name in field.annotation.model_fields  # type: ignore[union-attr]
+    ]
+    assert sorted(FILES) == sorted(path.stem for path in Path("pipeline").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def reruns(reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """For each key, the stages that `dvc repro` ran after it alone was changed."""
+    # A dataset that differs in its name and its class names, and a model that differs in its name.
+    base = reproduced.copy(tmp_path_factory.mktemp("base") / "repository")
+    for name, addition in {
+        "datasets": "from dataclasses import replace\n"
+        "DATASETS['digits_in_words'] = replace(\n"
+        "    DATASETS['digits'], name='digits_in_words', class_names=tuple('zotnfiseQN'))\n",
+        "models": "MODELS['mlp2'] = lambda **keys: mlp(**(keys | {'hidden_units': [4]}))\n",
+    }.items():
+        with (base.root / f"pipeline/{name}.py").open("a") as file:
+            file.write(addition)
+    path = base.root / "pipeline/params.py"
+    path.write_text(path.read_text().replace('Literal["mlp"]', 'Literal["mlp", "mlp2"]'))
+    assert base.repro() == ALL
+
+    def rerun(key: str) -> list[str]:
+        changed = base.copy(tmp_path_factory.mktemp(key) / "repository")
+        changed.set(key, PARAMETERS[key][0])
+        return changed.repro()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(PARAMETERS, pool.map(rerun, PARAMETERS), strict=True))
+
+
+@pytest.mark.parametrize("key", PARAMETERS)
+def test_a_parameter_reruns_what_depends_on_it(key: str, reruns: dict[str, list[str]]) -> None:
+    assert reruns[key] == PARAMETERS[key][1]
+
+
+def test_a_file_reruns_what_depends_on_it(workspace: Workspace) -> None:
+    # A comment changes no output, so the stages that run are those that DVC calls changed.
+    stale = {}
+    for name in FILES:
+        path = workspace.root / "pipeline" / f"{name}.py"
+        before = path.read_text()
+        path.write_text(f"{before}\n# changed\n")
+        status = json.loads(workspace.run("dvc", "status", "--json").stdout)
+        stale[name] = [stage for stage in ALL if stage in status]
+        path.write_text(before)
+    assert stale == FILES
+
+
+def test_an_edit_without_effect_stops_where_it_stands(workspace: Workspace) -> None:
+    with (workspace.root / "pipeline/idx.py").open("a") as file:
+        file.write("\n# changed\n")
+    assert workspace.repro() == ["preprocess"]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("dvc metrics show", "metrics/evaluate.json"),
+        ("dvc metrics show metrics/timing.json", "train.seconds"),
+        ("dvc metrics diff", "images.train.total"),
+        ("dvc params diff --all", "train.learning_rate"),
+        ("dvc exp show --no-pager --md", "| workspace"),
+        ("dvc dag", "| evaluate |"),
+        ("dvc plots show", "dvc_plots/index.html"),
+        ("dvc plots diff", "dvc_plots/index.html"),
+        ("dvc status", "up to date"),
+    ],
+)
+def test_dvc_shows_something_useful(command: str, expected: str, workspace: Workspace) -> None:
+    assert expected in workspace.run(*command.split()).stdout
+
+
+def test_dvc_draws_the_plots(workspace: Workspace) -> None:
+    workspace.run("dvc", "plots", "show")
+    page = (workspace.root / "dvc_plots/index.html").read_text()
+    for title in ("Accuracy by epoch", "Loss by epoch", "Confusion matrix of the test images"):
+        assert title in page
+    pictures = {path.name for path in (workspace.root / "dvc_plots/static").iterdir()}
+    assert {name for name in pictures if name.endswith(".png")} == {
+        f"workspace_metrics_{name}.png" for name in ("confusion", "curves", "mistakes")
+    }
+
+
+def test_an_experiment_changes_params_yaml_in_one_line(workspace: Workspace) -> None:
+    workspace.run("git", "checkout", "--quiet", "params.yaml")
+    workspace.run("dvc", "exp", "run", "--set-param", "evaluate.mistakes=7")
+    changed = workspace.run("git", "diff", "--numstat", "params.yaml").stdout.split()
+    assert changed == ["1", "1", "params.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing", "message"),
+    [
+        ("preprocess", "data/raw/train-images-idx3-ubyte", "no such file; run dvc repro"),
+        ("train", "data/processed/train/images.npy", "data/processed/train: cannot be read"),
+        ("train", "data/processed/validation/classes.json", "data/processed/validation: cannot"),
+        ("evaluate", "models/model.keras", "models/model.keras: no such file; run dvc repro"),
+        ("evaluate", "data/processed/test/labels.npy", "data/processed/test: cannot be read"),
+        ("evaluate", "metrics/history.csv", "metrics/history.csv: cannot be read"),
+    ],
+)
+def test_a_missing_input(stage: str, missing: str, message: str, workspace: Workspace) -> None:
+    (workspace.root / missing).unlink()
+    before = workspace.read(*OUTPUTS)
+    result = workspace.run("python", "-m", f"pipeline.{stage}", check=False)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert workspace.read(*OUTPUTS) == before
+
+
+def test_a_damaged_model(workspace: Workspace) -> None:
+    path = workspace.root / "models/model.keras"
+    path.write_bytes(path.read_bytes()[:-100])
+    result = workspace.run("python", "-m", "pipeline.evaluate", check=False)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "models/model.keras: is no Keras model" in result.stderr
+
+
+def test_a_loss_that_is_not_finite(workspace: Workspace) -> None:
+    workspace.set("train.optimizer", "sgd")
+    workspace.set("train.learning_rate", "10")
+    workspace.set("model.hidden_units", "[512, 512, 512, 512]")
+    result = workspace.run("dvc", "repro", check=False)
+    assert "train: loss is nan after epoch 1; lower train.learning_rate in" in result.stderr
+    assert "exited with 5" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (workspace.root / "models/model.keras").exists()
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_a_full_disk(stage: str, workspace: Workspace) -> None:
+    if stage == "download":
+        (workspace.root / "data/raw/train-labels-idx1-ubyte").unlink()
+    before = workspace.read(*OUTPUTS)
+    command = f"ulimit -f 0; exec python -m pipeline.{stage}"  # no file may grow
+    result = workspace.run("bash", "-c", command, check=False)
+    assert result.returncode == 6, result.stderr
+    assert result.stderr.count("\n") == 1
+    assert workspace.read(*OUTPUTS) == before
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_parameters_are_refused_before_tensorflow_is_imported(
+    stage: str, workspace: Workspace
+) -> None:
+    workspace.set("train.epochs", "-1")
+    program = (
+        "import runpy, sys\n"
+        "try:\n"
+        f"    runpy.run_module('pipeline.{stage}', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, 'tensorflow' in sys.modules)\n"
+    )
+    result = workspace.run("python", "-c", program)
+    assert result.stdout == "2 False\n"
+    assert "params.yaml: train.epochs: found -1" in result.stderr
