@@ -9,7 +9,7 @@ export GIT_AUTHOR_EMAIL ?= $(or $(shell git config user.email),pipeline@localhos
 export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
 export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 
-.PHONY: help setup demo repro test check lock schema
+.PHONY: help setup demo repro test check bench lock schema
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +48,9 @@ check: setup ## Lint, check the format, check the types
 	ruff check
 	ruff format --check
 	mypy
+
+bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the four archives
+	python -m benchmarks.bench $(MNIST)
 
 lock: ## Renew requirements.lock: the newest versions that fit together, for every Python
 	tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install --quiet uv && \

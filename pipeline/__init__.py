@@ -19,6 +19,7 @@ fills them in. Stages do not import each other; what they share is below them:
 `split`      labelled images on the disk, and which are held out
 `models`     a builder for each architecture
 `fit`        the training engine
+`checkpoint` what a killed training goes on from
 `backend`    how TensorFlow starts
 `score`      predictions to numbers
 `figures`    arrays to pictures

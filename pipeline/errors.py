@@ -35,3 +35,9 @@ class DiskError(PipelineError):
     """The file system refused to read or to write."""
 
     exit_code = 6
+
+
+class BusyError(PipelineError):
+    """The same stage is running in the same workspace."""
+
+    exit_code = 7

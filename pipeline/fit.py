@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.checkpoint import Checkpoint, State
 from pipeline.split import Split
 
 VALIDATION_BATCH = 2000  # images at once
@@ -25,6 +26,7 @@ def fit(
     batch_size: int,
     seed: int,
     callbacks: list[keras.callbacks.Callback],
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, list[float]]:
     """Trains `network` to tell the classes of `train`, and validates it after every epoch.
 
@@ -39,6 +41,7 @@ def fit(
         batch_size: images in a step.
         seed: draws the orders.
         callbacks: Keras's; to them an epoch has a single batch.
+        checkpoint: where to keep the state after every epoch, and to look for one to go on from.
 
     Returns:
         `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch.
@@ -50,16 +53,22 @@ def fit(
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=True,
     )
-    history: keras.callbacks.History = model.fit(
+    keeper = KeepState(checkpoint) if checkpoint else None
+    history = keeper.restore(model) if keeper else {}
+    done = len(history.get("loss", []))
+    if done == epochs:
+        return history
+    added: keras.callbacks.History = model.fit(
         tf.data.Dataset.from_tensors(0),  # the program draws on `model.images` instead
+        initial_epoch=done,
         epochs=epochs,
         shuffle=False,
         validation_data=(validation.images, validation.labels),
         validation_batch_size=VALIDATION_BATCH,
-        callbacks=[ShuffleEachEpoch(seed), *callbacks],
+        callbacks=[ShuffleEachEpoch(seed), *callbacks, *([keeper] if keeper else [])],
         verbose=0,
     )
-    return {name: list(values) for name, values in history.history.items()}
+    return {name: [*history.get(name, []), *values] for name, values in added.history.items()}
 
 
 class EpochModel(keras.Model):
@@ -114,6 +123,42 @@ class ShuffleEachEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Called by Keras."""
         self.model.order.assign(epoch_order(self.model.order.shape[0], epoch, self.seed))
+
+
+class KeepState(keras.callbacks.Callback):
+    """Saves the state of the training after every epoch."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.history: dict[str, list[float]] = {}
+
+    def restore(self, model: EpochModel) -> dict[str, list[float]]:
+        """Puts `model` and its optimizer into the saved state, if there is one.
+
+        Returns:
+            The values of the epochs that are done, empty at the start.
+        """
+        model.optimizer.build(model.trainable_variables)
+        state = self.checkpoint.load()
+        if state:
+            for variable, value in zip(_variables(model), state.variables, strict=True):
+                variable.assign(value)
+            self.history = {name: list(values) for name, values in state.history.items()}
+            print(f"going on after epoch {len(self.history['loss'])}, from {self.checkpoint.path}")
+        return {name: list(values) for name, values in self.history.items()}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        """Called by Keras."""
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+        variables = [variable.numpy() for variable in _variables(self.model)]
+        self.checkpoint.save(State(variables, self.history))
+
+
+def _variables(model: EpochModel) -> list[keras.Variable]:
+    """All that a step changes, in an order that depends on the architecture alone."""
+    return [*model.network.variables, *model.optimizer.variables]
 
 
 def epoch_order(count: int, epoch: int, seed: int) -> NDArray[np.int32]:

@@ -12,6 +12,10 @@ TEST = PROCESSED / "test"
 
 MODEL = Path("models/model.keras")
 
+STATE = Path(".pipeline")  # ignored by git, and no DVC output
+CHECKPOINTS = STATE / "checkpoints"
+LOCKS = STATE / "locks"
+
 METRICS = Path("metrics")
 DOWNLOAD_METRICS = METRICS / "download.json"
 PREPROCESS_METRICS = METRICS / "preprocess.json"

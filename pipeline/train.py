@@ -1,12 +1,15 @@
 """Stage 3: data/processed/train to models/model.keras, validated after every epoch."""
 
+import hashlib
 import math
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import backend, paths, stage
 from pipeline.artifacts import write_csv, write_json, write_keras
+from pipeline.checkpoint import Checkpoint
 from pipeline.errors import InputError, TrainingError
 from pipeline.params import Model, Params, Train
 from pipeline.split import Split
@@ -26,6 +29,7 @@ def train(
     model: Path,
     history: Path,
     metrics: Path,
+    checkpoints: Path,
 ) -> None:
     """Trains a new network and writes it to `model`.
 
@@ -37,6 +41,7 @@ def train(
         model: the `.keras` file to write: raw pixels to logits, not compiled.
         history: the CSV file to write, a row for each epoch.
         metrics: the JSON file to write: the last and the best values, and the number of weights.
+        checkpoints: the folder for the state after each epoch, from which a killed run goes on.
 
     Raises:
         InputError: the two splits are not there, or do not fit each other.
@@ -52,6 +57,16 @@ def train(
     from pipeline.fit import fit
     from pipeline.models import MODELS
 
+    checkpoint = Checkpoint(
+        checkpoints,
+        {
+            "model": architecture.model_dump(),
+            "train": params.model_dump(),
+            "data": [_digest(folder) for folder in (training, validation)],
+            "code": _digest(Path(__file__).parent),
+            "versions": {name: version(name) for name in ("keras", "numpy", "tensorflow")},
+        },
+    )
     keras.utils.set_random_seed(params.seed)
     network = MODELS[architecture.name](
         shape=train_split.images.shape[1:],
@@ -72,6 +87,7 @@ def train(
         batch_size=params.batch_size,
         seed=params.seed,
         callbacks=[_report(params)],
+        checkpoint=checkpoint,
     )
     write_csv(
         history,
@@ -88,6 +104,17 @@ def train(
         },
     )
     write_keras(model, network)
+    checkpoint.remove()
+
+
+def _digest(folder: Path) -> str:
+    """The SHA-256 of the files in `folder`, with their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.*")):
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\n".encode())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _optimizer(params: Train, steps_per_epoch: int) -> "keras.optimizers.Optimizer":
@@ -138,6 +165,7 @@ def main(params: Params) -> None:
         model=paths.MODEL,
         history=paths.HISTORY,
         metrics=paths.TRAIN_METRICS,
+        checkpoints=paths.CHECKPOINTS,
     )
 
 

@@ -17,11 +17,11 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Runs `command` here, with the Python of the tests and no network."""
+    def environment(self) -> dict[str, str]:
+        """The Python of the tests, no network, and nothing of the user's."""
         home = Path(tempfile.gettempdir(), f"pipeline-tests-{os.getuid()}")
         home.mkdir(exist_ok=True)
-        environment = {
+        return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(home),  # where matplotlib keeps what it found out about fonts
             "GIT_AUTHOR_NAME": "Test",
@@ -32,8 +32,16 @@ class Workspace:
             "https_proxy": "http://127.0.0.1:9",
             "COLUMNS": "400",
         }
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs `command` here, and fails with its output if it fails."""
         result = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check and result.returncode:
             raise AssertionError(f"{command}: {result.returncode}\n{result.stdout}{result.stderr}")

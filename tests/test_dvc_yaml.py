@@ -41,7 +41,7 @@ def closure(path: Path) -> set[Path]:
 def test_dependencies_are_the_imports(stage: str) -> None:
     declared = [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")]
     assert declared == sorted(map(str, closure(Path("pipeline", f"{stage}.py"))))
-    assert STAGES[stage]["cmd"] == f"python -m pipeline.{stage}"
+    assert STAGES[stage]["cmd"] == f"exec python -m pipeline.{stage}"
 
 
 def test_every_file_serves_a_stage() -> None:

@@ -37,6 +37,7 @@ FILES = {
     "__init__": [],
     "artifacts": ALL,
     "backend": ["train", "evaluate"],
+    "checkpoint": ["train"],
     "datasets": ["download", "preprocess"],
     "download": ["download"],
     "errors": ALL,

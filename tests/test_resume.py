@@ -1,0 +1,172 @@
+"""A training that is killed goes on from its last finished epoch, to the same bytes."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.checkpoint import Checkpoint, State
+from pipeline.fit import fit
+from tests.conftest import Workspace
+from tests.test_fit import images, network
+
+STATE = State([np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7)], {"loss": [0.1, 1 / 3]})
+
+
+def test_load_gives_back_what_was_saved(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, {"seed": 0})
+    assert checkpoint.load() is None
+    checkpoint.save(State([np.zeros(1)], {}))
+    checkpoint.save(STATE)
+    loaded = Checkpoint(tmp_path, {"seed": 0}).load()
+    assert loaded is not None
+    assert loaded.history == STATE.history
+    for found, saved in zip(loaded.variables, STATE.variables, strict=True):
+        assert found.dtype == saved.dtype
+        np.testing.assert_array_equal(found, saved)
+    checkpoint.remove()
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_training_has_another_file(tmp_path: Path) -> None:
+    Checkpoint(tmp_path, {"seed": 0}).save(STATE)
+    assert Checkpoint(tmp_path, {"seed": 1}).load() is None
+
+
+def test_a_foreign_file_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = Checkpoint(tmp_path, {"seed": 0}), Checkpoint(tmp_path, {"seed": 1})
+    theirs.save(STATE)
+    theirs.path.rename(ours.path)
+    assert ours.load() is None
+    assert capsys.readouterr().out == f"{ours.path}: ignored, it belongs to another training\n"
+
+
+@pytest.mark.parametrize("position", range(0, 1200, 97))
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_file_is_ignored(
+    position: int, damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Checkpoint(tmp_path, {"seed": 0})
+    checkpoint.save(STATE)
+    content = bytearray(checkpoint.path.read_bytes())
+    if damage == "cut":
+        del content[position:]
+    else:
+        content[position] ^= 0xFF
+    checkpoint.path.write_bytes(content)
+    loaded = checkpoint.load()
+    if loaded is None:
+        assert "ignored" in capsys.readouterr().out
+    else:  # the byte was one of a zip header that nothing depends on
+        assert loaded.history == STATE.history
+        np.testing.assert_array_equal(loaded.variables[0], STATE.variables[0])
+
+
+class PowerCutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_interrupted_or_not(optimizer: str, epoch: int, tmp_path: Path) -> None:
+    def run(
+        checkpoint: Checkpoint | None, cut: int | None
+    ) -> tuple[keras.Model, dict[str, list[float]]]:
+        def on_epoch_begin(number: int, _logs: object) -> None:
+            if number == cut:
+                raise PowerCutError
+
+        model = network()
+        history = fit(
+            model,
+            images(50),
+            images(20, seed=1),
+            optimizer=getattr(keras.optimizers, optimizer)(0.01),
+            epochs=4,
+            batch_size=16,
+            seed=3,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)],
+            checkpoint=checkpoint,
+        )
+        return model, history
+
+    checkpoint = Checkpoint(tmp_path, {})
+    with pytest.raises(PowerCutError):
+        run(checkpoint, epoch)
+    resumed, resumed_history = run(checkpoint, None)
+    again, again_history = run(checkpoint, 0)  # nothing is left to do
+    whole, history = run(None, None)
+
+    assert resumed_history == again_history == history
+    for model in (resumed, again):
+        for found, expected in zip(model.get_weights(), whole.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_second_one_is_turned_away(workspace: Workspace) -> None:
+    workspace.set("train.epochs", "10000")
+    first = subprocess.Popen(
+        ("python", "-m", "pipeline.train"),
+        cwd=workspace.root,
+        env=workspace.environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    lock = workspace.root / ".pipeline/locks/train"
+    while not (lock.exists() and lock.read_text() == str(first.pid)):
+        time.sleep(0.05)
+        assert first.poll() is None
+    second = workspace.run("python", "-m", "pipeline.train", check=False)
+    first.kill()
+    first.wait()
+    assert second.returncode == 7
+    assert f"process {first.pid} runs this stage in this workspace" in second.stderr
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+
+
+@pytest.mark.long
+def test_twenty_kills(workspace: Workspace, tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    generator = random.Random(seed)
+    workspace.set("train.epochs", "400")
+    never_killed = workspace.copy(tmp_path / "never")
+    assert never_killed.repro() == ["train", "evaluate"]
+    log = tmp_path / "log"
+    lock = workspace.root / ".pipeline/locks/train"
+    last, kills_in_training = 0, 0
+    for _ in range(20):
+        with log.open("w") as output:
+            dvc = subprocess.Popen(
+                ("dvc", "repro"), cwd=workspace.root, env=workspace.environment(), stdout=output
+            )
+        time.sleep(generator.uniform(0, 9))
+        assert dvc.poll() is None, "the training ended before its twentieth kill"
+        stage = int(lock.read_text() or 0)
+        victim = generator.choice([dvc.pid, stage]) if stage and alive(stage) else dvc.pid
+        os.kill(victim, signal.SIGKILL)
+        dvc.wait()
+        time.sleep(1)
+        assert not (stage and alive(stage)), "the stage outlived its dvc repro by a second"
+        printed = re.findall(r"^epoch +(\d+)/", log.read_text(), re.MULTILINE)
+        if printed:
+            assert int(printed[0]) >= last, "more than one epoch was done twice"
+            last, kills_in_training = int(printed[-1]), kills_in_training + 1
+    assert kills_in_training >= 3
+    assert workspace.repro() == ["train", "evaluate"]
+    outputs = ("models/model.keras", "metrics/history.csv", "metrics/predictions.csv", "dvc.lock")
+    assert workspace.read(*outputs) == never_killed.read(*outputs)
+    assert list((workspace.root / ".pipeline/checkpoints").iterdir()) == []
