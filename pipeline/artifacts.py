@@ -20,49 +20,61 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip member can car
 
 
 @contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` to write to, which takes its place if the block succeeds.
+def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Temporary siblings of `paths` to write to, which take their places if the block succeeds.
 
     Raises:
-        OSError: the file system refused; `path` is as it was.
+        OSError: the file system refused; all of `paths` are as they were.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_sibling(path)
+    temporary = tuple(_sibling(path, "tmp") for path in paths)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
+        for file in temporary:
+            _sync(file)
+        for file, path in zip(temporary, paths, strict=True):
+            file.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+        for file in temporary:
+            file.unlink(missing_ok=True)
+    for folder in {path.parent for path in paths}:
+        _sync(folder)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Like `replacing_file`, for a folder: its files are replaced all together."""
+    """Like `replacing`, for a folder with all that is in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, previous = _temporary_sibling(path), _temporary_sibling(path, "old")
+    temporary, previous = _sibling(path, "tmp"), _sibling(path, "old")
+    _restore(path, previous)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
         if path.exists():
             path.rename(previous)
         temporary.rename(path)
     finally:
-        if previous.exists() and not path.exists():
-            previous.rename(path)
-        shutil.rmtree(previous, ignore_errors=True)
+        _restore(path, previous)
         shutil.rmtree(temporary, ignore_errors=True)
     _sync(path.parent)
 
 
+def _restore(path: Path, previous: Path) -> None:
+    """Ends a replacement, also one that was killed: forward if `path` is there, else back."""
+    if path.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+    elif previous.exists():
+        previous.rename(path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes `content` to `path`, whole or not at all."""
-    with replacing_file(path) as temporary:
+    with replacing(path) as (temporary,):
         temporary.write_bytes(content)
 
 
@@ -98,7 +110,7 @@ def write_keras(path: Path, model: "keras.Model") -> None:
     A `.keras` file is a zip with the date of the save in `metadata.json`, the time of day in each
     member, and in `config.json` ids of shared objects that go on counting through the process.
     """
-    with replacing_file(path) as temporary:
+    with replacing(path) as (temporary,):
         saved = temporary.with_suffix(".keras")
         try:
             model.save(saved)
@@ -125,9 +137,9 @@ def _renumber_shared_objects(config: bytes) -> bytes:
     return re.sub(rb'("shared_object_id": )(\d+)', renumber, config)
 
 
-def _temporary_sibling(path: Path, kind: str = "tmp") -> Path:
-    """A hidden name of this process alone, in the folder of `path`, so that a move is a rename."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+def _sibling(path: Path, kind: str) -> Path:
+    """A hidden name beside `path`, so that a move is a rename; what a killed run left is reused."""
+    return path.with_name(f".{path.name}.{kind}")
 
 
 def _sync(path: Path) -> None:

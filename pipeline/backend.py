@@ -12,14 +12,21 @@ from contextlib import contextmanager
 
 
 def start() -> None:
-    """Imports TensorFlow and fixes what would make results depend on the machine."""
+    """Imports TensorFlow and fixes what would make results depend on the number of processors."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # fatal errors only
     with _native_stderr_withheld():  # the import logs before that level is in force
         import tensorflow as tf
 
     # One thread adds up in another order than several do: two are the fewest that agree with more.
-    tf.config.threading.set_intra_op_parallelism_threads(max(2, os.cpu_count() or 2))
+    tf.config.threading.set_intra_op_parallelism_threads(max(2, _processors()))
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

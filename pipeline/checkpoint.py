@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifacts import replacing_file
+from pipeline.artifacts import replacing
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Replaces the previous state, once this one is whole."""
-        with replacing_file(self.path) as temporary, temporary.open("wb") as file:
+        with replacing(self.path) as (temporary,), temporary.open("wb") as file:
             np.savez(
                 file,
                 *state.variables,

@@ -135,6 +135,8 @@ def _opened(
         NetworkError: the mirror does not have the file, or does not answer.
     """
     if "://" not in mirror:
+        if not Path(mirror).is_dir():
+            raise NetworkError("no such folder")
         for path in (Path(mirror, f"{name}.gz"), Path(mirror, name)):
             if path.is_file():
                 with path.open("rb") as stream:

@@ -1,15 +1,15 @@
 """Stage 4: the model judged on the test images, which nothing before has learned from."""
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from pipeline import backend, figures, paths, stage
-from pipeline.artifacts import write_csv, write_json, write_png
+from pipeline.artifacts import replacing, write_csv, write_json, write_png
 from pipeline.errors import InputError
 from pipeline.params import Evaluate, Params
 from pipeline.score import confusion, score
@@ -18,8 +18,7 @@ from pipeline.split import Split
 BATCH = 2000  # images at once
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """Where `evaluate` writes what."""
 
     metrics: Path
@@ -59,29 +58,22 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
         f"{interval['low']:.2%} to {interval['high']:.2%}, {metrics['errors']:,} errors"
     )
 
-    write_json(outputs.metrics, metrics)
     names = np.array(split.class_names)
-    write_csv(
-        outputs.predictions,
-        ("index", "actual", "predicted", "probability"),
-        (
-            (index, names[label], names[guess], f"{sure:.6f}")
-            for index, (label, guess, sure) in enumerate(
-                zip(split.labels, predicted, confidence, strict=True)
-            )
-        ),
-    )
     worst = _most_confident(confidence, predicted != split.labels, params.mistakes)
-    with figures.style():
-        write_png(outputs.curves, figures.curves(_read_history(history)))
-        write_png(
-            outputs.confusion,
-            figures.confusion_matrix(
-                confusion(split.labels, predicted, len(names)), split.class_names
-            ),
+    counts = confusion(split.labels, predicted, len(names))
+    columns = (names[split.labels], names[predicted], (f"{sure:.6f}" for sure in confidence))
+    with replacing(*outputs) as temporary, figures.style():
+        new = Outputs(*temporary)
+        write_json(new.metrics, metrics)
+        write_csv(
+            new.predictions,
+            ("index", "actual", "predicted", "probability"),
+            zip(range(len(predicted)), *columns, strict=True),
         )
+        write_png(new.curves, figures.curves(_read_history(history)))
+        write_png(new.confusion, figures.confusion_matrix(counts, split.class_names))
         write_png(
-            outputs.mistakes,
+            new.mistakes,
             figures.worst_mistakes(
                 split.images[worst],
                 names[split.labels[worst]].tolist(),

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 TRAINING, VALIDATION = "tab:blue", "tab:orange"
+DARK = 0.7  # of the most frequent mistake: from there on its cell wants white text
 NAME_LENGTH = 2  # longest class name that stands upright under a matrix
 
 
@@ -72,13 +73,22 @@ def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> 
     axes = figure.subplots()
     mistakes = counts - np.diag(np.diag(counts))
     most = max(1, mistakes.max())
-    axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=1.4 * most)
+    axes.imshow(np.ma.masked_equal(mistakes, 0), cmap="Reds", vmin=0, vmax=1.25 * most)
     for (row, column), count in np.ndenumerate(counts):
-        if row == column:
+        right = row == column
+        if right:
             axes.add_patch(mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, color="0.92"))
         if count:
-            weight = "bold" if row == column else "normal"
-            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=9, weight=weight)
+            axes.text(
+                column,
+                row,
+                f"{count}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                weight="bold" if right else "normal",
+                color="white" if not right and count > DARK * most else "black",
+            )
     ticks = range(len(class_names))
     upright = max(map(len, class_names)) <= NAME_LENGTH
     axes.set_xticks(
@@ -87,7 +97,7 @@ def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> 
     axes.set_yticks(ticks, class_names)
     right, total = np.trace(counts), counts.sum()
     axes.set(
-        title=f"{total - right:,} of {total:,} taken for another class",
+        title=f"{total - right:,} of {total:,} taken for another class (red)",
         xlabel="predicted",
         ylabel="actual",
     )
@@ -120,6 +130,6 @@ def worst_mistakes(
         axes.spines[:].set(visible=True, color="0.85")
         axes.set(xticks=[], yticks=[])
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=max(1, images.max()))
-        axes.set_title(f"{thought}, {sure:.1%} sure\nis {truth}", fontsize=9, loc="center")
+        axes.set_title(f"{truth}, taken for {thought}\n{sure:.2%} sure", fontsize=9, loc="center")
     figure.suptitle("Most confident mistakes" if len(images) else "No mistakes")
     return figure

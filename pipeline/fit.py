@@ -109,6 +109,7 @@ class EpochModel(keras.Model):
             loss = self.compute_loss(images, labels, logits)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
+        # Keras has no public name for what it reports as `loss`; test_fit.py holds its value.
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
         self.compute_metrics(images, labels, logits)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Hashable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -45,10 +45,10 @@ class Preprocess(Section):
     seed: Seed = Field(description="a whole number from 0 to 4294967295, which chooses them")
 
 
-class Model(Section):
-    """The network."""
+class Mlp(Section):
+    """A network of fully connected layers."""
 
-    name: Literal["mlp"] = Field(description="mlp: fully connected layers")
+    name: Literal["mlp"] = Field(description="mlp")
     hidden_units: list[Units] = Field(
         max_length=16,
         description="a list of up to 16 whole numbers from 1 to 8192, neurons of each hidden layer",
@@ -112,7 +112,7 @@ class Params(Section):
 
     dataset: Dataset
     preprocess: Preprocess
-    model: Model
+    model: Mlp
     train: Train
     evaluate: Evaluate
 
@@ -169,22 +169,35 @@ def _explain(details: ErrorDetails) -> str:
     """What was found where, and what is allowed there, in a line."""
     if details["type"] == "value_error":  # keys that contradict each other
         return str(details["ctx"]["error"])
+    found = "nothing" if details["type"] == "missing" else repr(details["input"])
+    if details["type"].startswith("union_tag"):  # the name that decides which keys there are
+        found = repr(details["input"].get("name")) if isinstance(details["input"], dict) else found
+        names = details.get("ctx", {}).get("expected_tags", "a name")
+        return f"{details['loc'][0]}.name: found {found}, expected one of {names}"
     section: type[BaseModel] = Params
-    for depth, part in enumerate(details["loc"], start=1):
-        key = ".".join(map(str, details["loc"][:depth]))
-        name = str(part)
+    parts = list(details["loc"])
+    key = ""
+    while parts:
+        name = str(parts.pop(0))
+        key = f"{key}.{name}".lstrip(".")
         if name not in section.model_fields:
             near = get_close_matches(name, section.model_fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             return f"{key}: unknown key, expected only {', '.join(section.model_fields)}{hint}"
         field = section.model_fields[name]
         if field.description:
-            expected = field.description
-            break
-        section = cast("type[BaseModel]", field.annotation)
-        expected = f"a section: {', '.join(section.model_fields)}"
-    found = "nothing" if details["type"] == "missing" else repr(details["input"])
-    return f"{key}: found {found}, expected {expected}"
+            position = "".join(f"[{part}]" for part in parts if isinstance(part, int))
+            return f"{key}{position}: found {found}, expected {field.description}"
+        if field.discriminator:
+            tag = parts.pop(0)
+            section = next(choice for choice in get_args(field.annotation) if tag in _names(choice))
+        else:
+            section = cast("type[BaseModel]", field.annotation)
+    return f"{key}: found {found}, expected a section: {', '.join(section.model_fields)}"
+
+
+def _names(section: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(section.model_fields["name"].annotation)
 
 
 if __name__ == "__main__":

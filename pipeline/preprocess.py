@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import datasets, idx, paths, stage
-from pipeline.artifacts import write_json
+from pipeline.artifacts import replacing_folder, write_json
 from pipeline.errors import InputError, IntegrityError
 from pipeline.params import Params
 from pipeline.split import Split, stratified
@@ -53,17 +53,18 @@ def preprocess(
             "validation": available.take(np.flatnonzero(held_out)),
             "test": test,
         }
-    for name, split in splits.items():
-        split.save(processed / name)
-        print(f"{name}: {len(split.labels):,} images of {_shape(split)}")
-    write_json(
-        metrics,
-        {
-            "images": {name: _counts(split) for name, split in splits.items()},
-            "shape": list(available.images.shape[1:]),
-            "pixels": _pixel_statistics(splits["train"].images),
-        },
-    )
+    with replacing_folder(processed) as folder:
+        for name, split in splits.items():
+            split.save(folder / name)
+            print(f"{name}: {len(split.labels):,} images of {_shape(split)}")
+        write_json(
+            metrics,
+            {
+                "images": {name: _counts(split) for name, split in splits.items()},
+                "shape": list(available.images.shape[1:]),
+                "pixels": _pixel_statistics(splits["train"].images),
+            },
+        )
 
 
 def _decode(raw: Path, images: str, labels: str, class_names: tuple[str, ...]) -> Split:

@@ -36,13 +36,16 @@ def run(name: str, stage: Callable[[Params], None]) -> None:
             with _alone(name):
                 stage(params)
                 _record_seconds(name, time.perf_counter() - started)
+        except BrokenPipeError:  # whoever read our output has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except OSError as error:
-            raise DiskError(f"{error}; what was there before is as it was") from error
+            raise DiskError(f"{error}; make room or give access, then run it again") from error
     except PipelineError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _die_with_dvc() -> None:

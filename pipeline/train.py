@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import backend, paths, stage
-from pipeline.artifacts import write_csv, write_json, write_keras
+from pipeline.artifacts import replacing, write_csv, write_json, write_keras
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import InputError, TrainingError
-from pipeline.params import Model, Params, Train
+from pipeline.params import Mlp, Params, Train
 from pipeline.split import Split
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ HISTORY_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 def train(
-    architecture: Model,
+    architecture: Mlp,
     params: Train,
     *,
     training: Path,
@@ -72,7 +72,7 @@ def train(
         shape=train_split.images.shape[1:],
         classes=len(train_split.class_names),
         scale=1 / max(1, int(train_split.images.max())),
-        hidden_units=architecture.hidden_units,
+        **architecture.model_dump(exclude={"name"}),
     )
     print(
         f"{architecture.name}: {network.count_params():,} weights, "
@@ -89,21 +89,26 @@ def train(
         callbacks=[_report(params)],
         checkpoint=checkpoint,
     )
-    write_csv(
-        history,
-        ("epoch", *HISTORY_COLUMNS),
-        zip(range(1, params.epochs + 1), *(values[name] for name in HISTORY_COLUMNS), strict=True),
-    )
     best = max(range(params.epochs), key=values["val_accuracy"].__getitem__)
-    write_json(
-        metrics,
-        {
-            "final": {name: values[name][-1] for name in HISTORY_COLUMNS},
-            "best": {"epoch": best + 1, "val_accuracy": values["val_accuracy"][best]},
-            "weights": network.count_params(),
-        },
-    )
-    write_keras(model, network)
+    with replacing(model, history, metrics) as (new_model, new_history, new_metrics):
+        write_keras(new_model, network)
+        write_csv(
+            new_history,
+            ("epoch", *HISTORY_COLUMNS),
+            zip(
+                range(1, params.epochs + 1),
+                *(values[name] for name in HISTORY_COLUMNS),
+                strict=True,
+            ),
+        )
+        write_json(
+            new_metrics,
+            {
+                "final": {name: values[name][-1] for name in HISTORY_COLUMNS},
+                "best": {"epoch": best + 1, "val_accuracy": values["val_accuracy"][best]},
+                "weights": network.count_params(),
+            },
+        )
     checkpoint.remove()
 
 

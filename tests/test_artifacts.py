@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import backend
-from pipeline.artifacts import replacing_file, replacing_folder, write_csv, write_json, write_keras
+from pipeline.artifacts import replacing, replacing_folder, write_csv, write_json, write_keras
 
 
 class OutOfPaperError(Exception):
@@ -16,7 +16,7 @@ class OutOfPaperError(Exception):
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "file"
     for content in ("old", "new"):
-        with replacing_file(path) as temporary:
+        with replacing(path) as (temporary,):
             temporary.write_text(content)
             assert not path.exists() or path.read_text() == "old"
         assert path.read_text() == content
@@ -26,11 +26,26 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(OutOfPaperError), replacing_file(path) as temporary:
+    with pytest.raises(OutOfPaperError), replacing(path) as (temporary,):
         temporary.write_text("ne")
         raise OutOfPaperError
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_files_are_replaced_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for path in (first, second):
+        path.write_text("old")
+    with pytest.raises(OutOfPaperError), replacing(first, second) as (temporary, _):
+        temporary.write_text("new")
+        raise OutOfPaperError
+    assert first.read_text() == second.read_text() == "old"
+    with replacing(first, second) as temporaries:
+        for temporary in temporaries:
+            temporary.write_text("new")
+    assert first.read_text() == second.read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["first", "second"]
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
@@ -51,6 +66,16 @@ def test_a_failure_leaves_the_old_folder(before: list[str], tmp_path: Path) -> N
         raise OutOfPaperError
     assert os.listdir(tmp_path) == (["folder"] if before else [])
     assert not before or os.listdir(tmp_path / "folder") == before
+
+
+def test_a_killed_replacement_is_undone(tmp_path: Path) -> None:
+    for name in (".folder.old", ".folder.tmp"):  # the moment between the two renames
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    with pytest.raises(OutOfPaperError), replacing_folder(tmp_path / "folder"):
+        raise OutOfPaperError
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(tmp_path / "folder") == [".folder.old"]
 
 
 def test_json_is_sorted_and_has_no_nan(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_one_wrong_mirror_makes_it_a_question_of_integrity(tmp_path: Path) -> No
     with mirror({"/file": [serve(b"wrong")]}) as (wrong, _), pytest.raises(IntegrityError) as error:
         download(TINY, [wrong, "/nowhere"], tmp_path / "raw", tmp_path / "metrics.json", PATIENCE)
     assert f"  {wrong}: expected 1,000 bytes, found 5\n" in str(error.value)
-    assert "  /nowhere: holds neither file.gz nor file\n" in str(error.value)
+    assert "  /nowhere: no such folder\n" in str(error.value)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -240,6 +240,11 @@ def test_a_folder_is_a_mirror(name: str, tmp_path: Path) -> None:
     (tmp_path / "mirror" / name).write_bytes(GZIP if name.endswith(".gz") else CONTENT)
     download(TINY, [str(tmp_path / "mirror")], tmp_path / "raw", tmp_path / "metrics.json")
     assert (tmp_path / "raw" / "file").read_bytes() == CONTENT
+
+
+def test_an_empty_folder_is_none(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=f"{tmp_path}: holds neither file.gz nor file"):
+        download(TINY, [str(tmp_path)], tmp_path / "raw", tmp_path / "metrics.json")
 
 
 def test_what_is_here_is_not_fetched_again(tmp_path: Path) -> None:
@@ -282,5 +287,5 @@ def test_a_row_is_complete(name: str) -> None:
     assert dataset.name == name
     assert len({file.sha256 for file in dataset.files}) == len(dataset.files) == 4
     assert all(len(file.sha256) == 64 for file in dataset.files)
-    assert len(set(dataset.class_names)) == len(dataset.class_names) == 10
+    assert len(set(dataset.class_names)) == len(dataset.class_names) >= 2
     assert dataset.mirrors

@@ -46,4 +46,4 @@ def test_a_count_stands_in_its_cell(row: int, column: int) -> None:
     assert [(text.get_position(), text.get_text()) for text in axes.texts] == [
         ((column, row), "42")
     ]
-    assert axes.get_title(loc="left") == "42 of 42 taken for another class"
+    assert axes.get_title(loc="left") == "42 of 42 taken for another class (red)"

@@ -1,17 +1,19 @@
 """Every command in the documentation is run, here or in .ci/run."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Workspace
 
-CI = Path(".ci/run").read_text()
+CI = [line.strip() for line in Path(".ci/run").read_text().splitlines()]
 
 
 def commands(document: str) -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", Path(document).read_text(), re.DOTALL)
+    text = Path(document).read_text().replace("\\\n", "")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
 
 
@@ -19,7 +21,7 @@ def test_the_commands_work(workspace: Workspace) -> None:
     workspace.run("git", "commit", "--quiet", "--all", "--message", "Reproduced")
     for line in commands("README.md"):
         if line.startswith(("dvc ", "git ")):
-            workspace.run(*line.split())
+            workspace.run(*shlex.split(line))
     assert workspace.run("git", "status", "--porcelain").stdout == ""
     assert workspace.repro() == []
 
