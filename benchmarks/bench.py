@@ -127,23 +127,45 @@ def accuracies(way: Ours | Plain, units: list[int], seeds: int) -> list[float]:
     return found
 
 
-def run(*command: str, folder: Path = Path(), **environment: str) -> tuple[float, float]:
-    """Seconds and peak MiB of `command`, its children included."""
+def run(*command: str, folder: Path = Path(), **environment: str) -> float:
+    """Seconds of `command`."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=folder, env=os.environ | environment, stdout=subprocess.DEVNULL
+    subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{command} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return time.perf_counter() - started
+
+
+def peak(*command: str, folder: Path = Path()) -> float:
+    """MiB of memory of `command` at its peak.
+
+    A small process starts it: a child of this one would begin with the peak of this one.
+    """
+    program = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], stdout=2, stderr=subprocess.DEVNULL, check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    result = subprocess.run(
+        (sys.executable, "-c", program, *command),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return int(result.stdout) / 1024
 
 
 def whole(folder: Path, clone: Path) -> float:
     """`dvc repro` from nothing, in a clone."""
     shutil.rmtree(clone / ".dvc/cache", ignore_errors=True)
     shutil.rmtree(clone / "data/raw", ignore_errors=True)
-    return run("dvc", "repro", "--force", folder=clone, DATASET_MIRROR=str(folder))[0]
+    return run("dvc", "repro", "--force", folder=clone, DATASET_MIRROR=str(folder))
 
 
 def main(folder: Path, rounds: int) -> None:
@@ -180,7 +202,7 @@ def main(folder: Path, rounds: int) -> None:
         script = str(Path("benchmarks/plain.py").resolve())
         medians = alternately(
             lambda: whole(folder, clone),
-            lambda: run(sys.executable, script, str(folder))[0],
+            lambda: run(sys.executable, script, str(folder)),
             rounds,
         )
         add("whole `dvc repro`, against one plain script", *medians, "more than 1")
@@ -192,21 +214,21 @@ def main(folder: Path, rounds: int) -> None:
         )
         run("dvc", "repro", "--quiet", folder=empty)
         medians = alternately(
-            lambda: run("dvc", "repro", folder=clone)[0],
-            lambda: run("dvc", "repro", folder=empty)[0],
+            lambda: run("dvc", "repro", folder=clone),
+            lambda: run("dvc", "repro", folder=empty),
             rounds,
         )
         add("idle `dvc repro`, against four stages `true`", *medians, "0.77")
         memory = alternately(
-            lambda: run(sys.executable, "-m", "pipeline.train", folder=clone)[1],
-            lambda: run(sys.executable, script, str(folder))[1],
+            lambda: peak(sys.executable, "-m", "pipeline.train", folder=clone),
+            lambda: peak(sys.executable, script, str(folder)),
             rounds,
         )
         add("peak memory of `train`", *memory, "1", "MiB")
     for stage in ("download", "preprocess"):
         medians = alternately(
-            lambda stage=stage: run(sys.executable, "-c", f"import pipeline.{stage}")[0],  # type: ignore[misc]
-            lambda: run(sys.executable, "-c", "pass")[0],
+            lambda stage=stage: run(sys.executable, "-c", f"import pipeline.{stage}"),  # type: ignore[misc]
+            lambda: run(sys.executable, "-c", "pass"),
             rounds,
         )
         add(f"start of `{stage}`, against `python -c pass`", *medians, "at most 0.6 s more")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 from urllib.parse import urljoin
 
 import requests
@@ -29,7 +29,10 @@ from pipeline.params import Params
 
 CHUNK = 1 << 16  # bytes
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_OVERHEAD = 1 << 17  # bytes by which compression may lengthen a file, generously
 ATTEMPTS = 4
+
+Stream = io.RawIOBase | urllib3.HTTPResponse  # what a mirror gives
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,7 @@ def _fetch_from(mirror: str, file: File, target: Path, patience: Patience) -> No
 
 
 @contextmanager
-def _opened(
-    mirror: str, name: str, retry: urllib3.Retry, patience: Patience
-) -> Iterator[io.BufferedReader]:
+def _opened(mirror: str, name: str, retry: urllib3.Retry, patience: Patience) -> Iterator[Stream]:
     """The bytes of `name` as the mirror has them, compressed or not.
 
     Raises:
@@ -139,7 +140,7 @@ def _opened(
             raise NetworkError("no such folder")
         for path in (Path(mirror, f"{name}.gz"), Path(mirror, name)):
             if path.is_file():
-                with path.open("rb") as stream:
+                with path.open("rb", buffering=0) as stream:
                     yield stream
                 return
         raise NetworkError(f"holds neither {name}.gz nor {name}")
@@ -151,7 +152,7 @@ def _opened(
             with _get(session, url, patience) as response:
                 if response.ok:
                     response.raw.auto_close = False  # BufferedReader asks on after the last byte
-                    yield io.BufferedReader(response.raw)
+                    yield response.raw
                     return
             if response.status_code not in (requests.codes.not_found, requests.codes.gone):
                 break
@@ -186,15 +187,31 @@ class _Session(requests.Session):
         return target
 
 
-def _copy_verified(stream: io.BufferedReader, file: File, target: Path) -> None:
-    """Writes `stream`, decompressed if need be, to `target`; reads no more than `file.size`.
+class _AtMost(io.RawIOBase):
+    """The first `limit` bytes of `stream`, where a file should have ended."""
+
+    def __init__(self, stream: Stream, limit: int) -> None:
+        self.stream, self.left = stream, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self.stream.readinto(buffer[: self.left]) or 0
+        self.left -= count
+        return count
+
+
+def _copy_verified(stream: Stream, file: File, target: Path) -> None:
+    """Writes `stream`, decompressed if need be, to `target`; not much more than `file.size` of it.
 
     Raises:
         IntegrityError: the bytes are not those of `file`.
     """
-    content: BinaryIO = stream
-    if stream.peek(2)[:2] == GZIP_MAGIC:
-        content = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
+    bounded = io.BufferedReader(_AtMost(stream, file.size + GZIP_OVERHEAD))
+    content: io.BufferedIOBase = bounded
+    if bounded.peek(2)[:2] == GZIP_MAGIC:
+        content = gzip.GzipFile(fileobj=bounded)
     digest, length = hashlib.sha256(), 0
     with (
         target.open("wb") as output,

@@ -10,6 +10,23 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 
+ADDITIONS = {
+    "datasets": """
+from dataclasses import replace
+DATASETS["letters"] = replace(DATASETS["digits"], name="letters", class_names=tuple("abcdefghij"))
+""",
+    "models": """
+def small(shape, classes, scale, hidden_units):
+    return mlp(shape, classes, scale, [4])
+MODELS["small"] = small
+""",
+}
+SMALL = """
+class Small(Section):
+    name: Literal["small"]
+    hidden_units: list[Units] = Field(description="a list of numbers, which it ignores")
+"""
+
 
 class Workspace:
     """A copy of this repository, with git, in which the real programs run."""
@@ -85,7 +102,10 @@ class Workspace:
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The repository as it is now, committed, set to a short training on the digits."""
+    """The repository as it is now, committed, set to a short training on the digits.
+
+    A dataset and a model are added to it as README says.
+    """
     workspace = Workspace(tmp_path_factory.mktemp("fresh") / "repository")
     listed = subprocess.run(
         ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
@@ -100,6 +120,13 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     workspace.run("git", "init", "--quiet", "--initial-branch=main")
+    for name, addition in ADDITIONS.items():
+        with (workspace.root / f"pipeline/{name}.py").open("a") as file:
+            file.write(addition)
+    params = workspace.root / "pipeline/params.py"
+    text = params.read_text().replace("class Train(Section):", f"{SMALL}\n\nclass Train(Section):")
+    choice = 'Mlp | Small = Field(discriminator="name")'
+    params.write_text(text.replace("    model: Mlp\n", f"    model: {choice}\n"))
     workspace.set("dataset.name", "digits")
     workspace.set("train.epochs", "2")
     workspace.run("git", "add", "--all")

@@ -135,6 +135,11 @@ REFUSED: dict[str, tuple[dict[str, list[Answer]], type[PipelineError], str]] = {
     ),
     "bomb": ({"/file.gz": [serve(BOMB)]}, IntegrityError, "1,000 bytes, found more"),
     "endless": ({"/file.gz": [forever(CONTENT, 0)]}, IntegrityError, "1,000 bytes, found more"),
+    "endless, compressed to nothing": (
+        {"/file.gz": [forever(gzip.compress(b"") * 1000, 0)]},
+        IntegrityError,
+        "broken .gz file after 0 bytes",
+    ),
     "slow drip": ({"/file.gz": [forever(b"0", 0.2)]}, NetworkError, "not done after 2 seconds"),
     "slow headers": ({"/file.gz": [drip_headers]}, NetworkError, "not done after 2 seconds"),
     "hangs": ({"/file.gz": [hang]}, NetworkError, "not done after 2 seconds"),

@@ -44,7 +44,7 @@ def test_orders_depend_on_epoch_and_seed() -> None:
     assert len(orders) == 25
 
 
-@pytest.mark.parametrize("batch_size", [1, 10, 16, 50, 64])
+@pytest.mark.parametrize("batch_size", [10, 16, 64])
 def test_the_steps_are_those_of_keras(batch_size: int) -> None:
     train, validation = images(50), images(30, seed=1)
     ours, theirs = network(), network()

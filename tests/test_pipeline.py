@@ -16,11 +16,11 @@ ALL = ["download", "preprocess", "train", "evaluate"]
 
 # Every key of params.yaml: another value for it, and the stages that it makes rerun.
 PARAMETERS = {
-    "dataset.name": ("digits_in_words", ALL),
+    "dataset.name": ("letters", ALL),
     "preprocess.validation": ("test", ["preprocess", "train", "evaluate"]),
     "preprocess.seed": ("1", ["preprocess", "train", "evaluate"]),
     "model.name": ("small", ["train", "evaluate"]),
-    "model.hidden_units": ("[8, 8, 8]", ["train", "evaluate"]),
+    "model.hidden_units": ("[8, 8]", ["train", "evaluate"]),
     "train.epochs": ("1", ["train", "evaluate"]),
     "train.batch_size": ("33", ["train", "evaluate"]),
     "train.optimizer": ("sgd", ["train", "evaluate"]),
@@ -126,47 +126,28 @@ def test_every_key_and_every_file_is_in_the_tables() -> None:
 @pytest.fixture(scope="module")
 def reruns(reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """For each key, the stages that `dvc repro` ran after it alone was changed."""
-    # As README says: a dataset, which differs in its class names, and a model.
-    base = reproduced.copy(tmp_path_factory.mktemp("base") / "repository")
-    for name, addition in {
-        "datasets": "from dataclasses import replace\n"
-        "DATASETS['digits_in_words'] = replace(\n"
-        "    DATASETS['digits'], name='digits_in_words', class_names=tuple('zotnfiseQN'))\n",
-        "models": "def small(shape, classes, scale, hidden_units):\n"
-        "    return mlp(shape, classes, scale, hidden_units[:1] or [4])\n"
-        "MODELS['small'] = small\n",
-    }.items():
-        with (base.root / f"pipeline/{name}.py").open("a") as file:
-            file.write(addition)
-    path = base.root / "pipeline/params.py"
-    path.write_text(
-        path.read_text()
-        .replace("    model: Mlp\n", '    model: Mlp | Small = Field(discriminator="name")\n')
-        .replace(
-            "class Train(Section):",
-            'class Small(Section):\n    name: Literal["small"]\n'
-            "    hidden_units: list[Units] = Field(description='of the only layer')\n\n\n"
-            "class Train(Section):",
-        )
-    )
-    base.set("model.hidden_units", "[8, 9]")
-    assert base.repro() == ALL
 
     def rerun(key: str) -> list[str]:
-        changed = base.copy(tmp_path_factory.mktemp(key) / "repository")
+        changed = reproduced.copy(tmp_path_factory.mktemp(key) / "repository")
         changed.set(key, PARAMETERS[key][0])
         return changed.repro()
 
-    for key, value, message in (
-        ("model.name", "big", "model.name: found 'big', expected one of 'mlp', 'small'"),
-        ("model.hidden_units", "[1, 0]", "model.hidden_units[1]: found 0, expected a list of"),
-    ):
-        wrong = base.copy(tmp_path_factory.mktemp("wrong") / "repository")
-        wrong.set(key, value)
-        assert message in wrong.run("python", "-m", "pipeline.train", check=False).stderr
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(PARAMETERS, pool.map(rerun, PARAMETERS), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.name", "big", "model.name: found 'big', expected one of 'mlp', 'small'"),
+        ("model.hidden_units", "[1, 0]", "model.hidden_units[1]: found 0, expected a list of"),
+    ],
+)
+def test_a_wrong_parameter_among_several_models(
+    key: str, value: str, message: str, workspace: Workspace
+) -> None:
+    workspace.set(key, value)
+    assert message in workspace.run("python", "-m", "pipeline.train", check=False).stderr
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
@@ -207,8 +188,8 @@ def test_an_edit_without_effect_stops_where_it_stands(workspace: Workspace) -> N
         ("dvc status", "up to date"),
     ],
 )
-def test_dvc_shows_something_useful(command: str, expected: str, workspace: Workspace) -> None:
-    assert expected in workspace.run(*command.split()).stdout
+def test_dvc_shows_something_useful(command: str, expected: str, reproduced: Workspace) -> None:
+    assert expected in reproduced.run(*command.split()).stdout
 
 
 def test_dvc_draws_the_plots(workspace: Workspace) -> None:
@@ -216,17 +197,10 @@ def test_dvc_draws_the_plots(workspace: Workspace) -> None:
     page = (workspace.root / "dvc_plots/index.html").read_text()
     for title in ("Accuracy by epoch", "Loss by epoch", "Confusion matrix of the test images"):
         assert title in page
-    pictures = {path.name for path in (workspace.root / "dvc_plots/static").iterdir()}
-    assert {name for name in pictures if name.endswith(".png")} == {
+    static = workspace.root / "dvc_plots/static"
+    assert {path.name for path in static.glob("workspace_*.png")} == {
         f"workspace_metrics_{name}.png" for name in ("confusion", "curves", "mistakes")
     }
-
-
-def test_an_experiment_changes_params_yaml_in_one_line(workspace: Workspace) -> None:
-    workspace.run("git", "checkout", "--quiet", "params.yaml")
-    workspace.run("dvc", "exp", "run", "--set-param", "evaluate.mistakes=7")
-    changed = workspace.run("git", "diff", "--numstat", "params.yaml").stdout.split()
-    assert changed == ["1", "1", "params.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -274,12 +248,11 @@ def test_a_full_disk(stage: str, workspace: Workspace) -> None:
     if stage == "download":
         (workspace.root / "data/raw/train-labels-idx1-ubyte").unlink()
     before = workspace.read(*OUTPUTS)
-    for kib in (0, 10):  # no file may grow, or small ones only
-        command = f"ulimit -f {kib}; exec python -m pipeline.{stage}"
-        result = workspace.run("bash", "-c", command, check=False)
-        assert result.returncode == 6, result.stderr
-        assert result.stderr.count("\n") == 1
-        assert workspace.read(*OUTPUTS) == before
+    command = f"ulimit -f 10; exec python -m pipeline.{stage}"  # only small files may be written
+    result = workspace.run("bash", "-c", command, check=False)
+    assert result.returncode == 6, result.stderr
+    assert result.stderr.count("\n") == 1
+    assert workspace.read(*OUTPUTS) == before
 
 
 @pytest.mark.parametrize("stage", ALL)
