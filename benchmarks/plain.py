@@ -21,21 +21,44 @@ def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     return images.astype("float32") / 255, labels
 
 
-def build(hidden_units: list[int]) -> keras.Model:
-    """A compiled network of fully connected layers."""
+def build(hidden_units: list[int], *, regularised: bool = False) -> keras.Model:
+    """A compiled network of fully connected layers.
+
+    `regularised`: with Keras's own layers for dropout and shifts, weight decay, and smoothed labels
+    (then of one number per class).
+    """
+    hidden = [
+        [
+            keras.layers.Dense(units, activation="relu"),
+            *([keras.layers.Dropout(0.2)] if regularised else []),
+        ]
+        for units in hidden_units
+    ]
+    shift = [
+        keras.layers.Reshape((28, 28, 1)),
+        keras.layers.RandomTranslation(2 / 28, 2 / 28, "constant", interpolation="nearest"),
+    ]
     model = keras.Sequential(
         [
             keras.Input((28, 28)),
+            *(shift if regularised else []),
             keras.layers.Flatten(),
-            *[keras.layers.Dense(units, activation="relu") for units in hidden_units],
+            *[layer for block in hidden for layer in block],
             keras.layers.Dense(10),
         ]
     )
-    model.compile(
-        optimizer="adam",
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    if regularised:
+        model.compile(
+            optimizer=keras.optimizers.Adam(weight_decay=1e-4),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+            metrics=["accuracy"],
+        )
+    else:
+        model.compile(
+            optimizer="adam",
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
     return model
 
 

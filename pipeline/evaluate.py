@@ -105,7 +105,7 @@ def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
             f"{model}: takes images of {network.input_shape[1:]} pixels, these have "
             f"{images.shape[1:]}; run dvc repro"
         )
-    network.compile(jit_compile=True)
+    network.compile(jit_compile=False)  # XLA would take longer to compile than this takes
     return np.asarray(network.predict(images, batch_size=BATCH, verbose=0), dtype=np.float64)
 
 

@@ -3,6 +3,10 @@
 `model.fit` on arrays calls TensorFlow once a batch, which for a small network takes ten times as
 long as the arithmetic. Here one call is one epoch: the images stay in memory as bytes, the program
 receives the order in which to visit them, gathers each batch and takes a step, compiled by XLA.
+
+Two kinds of training go another way, with the same steps in the same order: convolutions, for which
+XLA on a CPU is slow, run the same program on TensorFlow's own kernels; and images that are too many
+for the memory are read from the disk batch by batch.
 """
 
 import keras
@@ -11,9 +15,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.checkpoint import Checkpoint, State
+from pipeline.noise import Augment, Noise, with_noise
 from pipeline.split import Split
 
 VALIDATION_BATCH = 2000  # images at once
+STREAMED_STEPS = 32  # batches from the disk in a call
+READ_AHEAD = 8  # batches
 
 
 def fit(
@@ -22,9 +29,14 @@ def fit(
     validation: Split,
     *,
     optimizer: keras.optimizers.Optimizer,
+    loss: keras.losses.Loss,
     epochs: int,
     batch_size: int,
     seed: int,
+    drop_last: bool = False,
+    augment: Augment = Augment(),  # noqa: B008, it is frozen
+    compiled: bool = True,
+    streamed: bool = False,
     callbacks: list[keras.callbacks.Callback],
     checkpoint: Checkpoint | None = None,
 ) -> dict[str, list[float]]:
@@ -37,21 +49,40 @@ def fit(
         train: what to learn from.
         validation: what to score after every epoch.
         optimizer: takes the steps.
+        loss: of labels, (batch,), and logits, (batch, classes).
         epochs: passes over `train`.
         batch_size: images in a step.
-        seed: draws the orders.
-        callbacks: Keras's; to them an epoch has a single batch.
+        seed: draws the orders and all other noise.
+        drop_last: leave out the images of an epoch that do not fill a batch.
+        augment: how the images of a training step are moved.
+        compiled: by XLA; or else run on TensorFlow's own kernels, made deterministic, after which
+            this process compiles nothing any more.
+        streamed: read each batch from where the images lie, instead of holding all in memory.
+        callbacks: Keras's; to them an epoch has a single batch, if not `streamed`.
         checkpoint: where to keep the state after every epoch, and to look for one to go on from.
 
     Returns:
         `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch.
     """
-    model = EpochModel(network, train, batch_size)
+    if not compiled:
+        tf.config.experimental.enable_op_determinism()
+    noise = Noise(seed, optimizer)
+    shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
+    model: BatchModel
+    if streamed:
+        model = BatchModel(network, noise, augment)
+        data = stream(train, shuffle.order, batch_size)
+    else:
+        model = EpochModel(
+            network, noise, augment, train=train, order=shuffle.order, batch_size=batch_size
+        )
+        data = tf.data.Dataset.from_tensors(0)  # the program draws on `model.images` instead
     model.compile(
         optimizer=optimizer,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=loss,
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=True,
+        jit_compile=compiled,
+        steps_per_execution=STREAMED_STEPS if streamed else 1,
     )
     keeper = KeepState(checkpoint) if checkpoint else None
     history = keeper.restore(model) if keeper else {}
@@ -59,51 +90,40 @@ def fit(
     if done == epochs:
         return history
     added: keras.callbacks.History = model.fit(
-        tf.data.Dataset.from_tensors(0),  # the program draws on `model.images` instead
+        data,
         initial_epoch=done,
         epochs=epochs,
         shuffle=False,
-        validation_data=(validation.images, validation.labels),
-        validation_batch_size=VALIDATION_BATCH,
-        callbacks=[ShuffleEachEpoch(seed), *callbacks, *([keeper] if keeper else [])],
+        validation_data=stream(validation, tf.range(len(validation.labels)), VALIDATION_BATCH),
+        callbacks=[shuffle, *callbacks, *([keeper] if keeper else [])],
         verbose=0,
     )
     return {name: [*history.get(name, []), *values] for name, values in added.history.items()}
 
 
-class EpochModel(keras.Model):
-    """`network`, whose training step is an epoch: it visits all images in the order of `order`."""
+class BatchModel(keras.Model):
+    """`network` with noise in training, whose training step is an optimizer step on a batch."""
 
-    def __init__(self, network: keras.Model, train: Split, batch_size: int) -> None:
+    def __init__(self, network: keras.Model, noise: Noise, augment: Augment) -> None:
         super().__init__()
-        self.network = network
-        self.batch_size = batch_size
-        self.images = tf.constant(train.images)  # (N, height, width) uint8
-        self.labels = tf.constant(train.labels)  # (N,) uint8
-        self.order = tf.Variable(tf.range(len(train.labels)), trainable=False)  # (N,) int32
+        self.network = with_noise(network, noise)
+        self.noise = noise
+        self.augment = augment
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The network's logits, (N, classes)."""
         return self.network(images, training=training)
 
-    def train_step(self, _data: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes a step for each batch, the last one with what images are left."""
-        steps, rest = divmod(self.order.shape[0], self.batch_size)
-        batches = tf.reshape(self.order[: steps * self.batch_size], (steps, self.batch_size))
-
-        def step(number: tf.Tensor) -> tuple[tf.Tensor]:
-            self._optimize(batches[number])
-            return (number + 1,)
-
-        if steps:
-            tf.while_loop(lambda number: number < steps, step, (0,))
-        if rest:
-            self._optimize(self.order[-rest:])
+    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Takes a step on `batch`, (batch, height, width) uint8 images and (batch,) labels."""
+        images, labels = batch
+        self.optimize(self.augment.frame(images), labels, tf.range(tf.shape(labels)[0]))
         return dict(self.get_metrics_result())
 
-    def _optimize(self, indices: tf.Tensor) -> None:
-        """One optimizer step on the images at `indices`, (batch,) int32."""
-        images, labels = tf.gather(self.images, indices), tf.gather(self.labels, indices)
+    def optimize(self, framed: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> None:
+        """One optimizer step on what lies at `indices`, (batch,) int32, the images moved."""
+        images = self.augment.take(framed, indices, self.noise)
+        labels = tf.gather(labels, indices)
         with tf.GradientTape() as tape:
             logits = self(images, training=True)
             loss = self.compute_loss(images, labels, logits)
@@ -114,16 +134,70 @@ class EpochModel(keras.Model):
         self.compute_metrics(images, labels, logits)
 
 
-class ShuffleEachEpoch(keras.callbacks.Callback):
+class EpochModel(BatchModel):
+    """The same, whose training step is an epoch: all images in memory in the order of `order`."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        noise: Noise,
+        augment: Augment,
+        *,
+        train: Split,
+        order: tf.Variable,
+        batch_size: int,
+    ) -> None:
+        super().__init__(network, noise, augment)
+        self.images = augment.frame(tf.constant(train.images))
+        self.labels = tf.constant(train.labels)  # (N,) uint8
+        self.order = order  # (N,) int32
+        self.batch_size = batch_size
+
+    def train_step(self, _data: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes a step for each batch, the last one with what images are left."""
+        steps, rest = divmod(self.order.shape[0], self.batch_size)
+        batches = tf.reshape(self.order[: steps * self.batch_size], (steps, self.batch_size))
+
+        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
+            self.optimize(self.images, self.labels, batches[number])
+            return (number + 1,)
+
+        if steps:
+            tf.while_loop(lambda number: number < steps, body, (0,), parallel_iterations=1)
+        if rest:
+            self.optimize(self.images, self.labels, self.order[-rest:])
+        return dict(self.get_metrics_result())
+
+
+def stream(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf.data.Dataset:
+    """Batches of `split`, images and labels, in the `order`, (N,) int32, that holds when read."""
+
+    def read(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = tf.numpy_function(
+            lambda indices: (split.images[indices], split.labels[indices]),
+            [order[start : start + batch_size]],
+            (tf.uint8, tf.uint8),
+        )
+        return tf.ensure_shape(images, (None, *split.images.shape[1:])), tf.ensure_shape(
+            labels, (None,)
+        )
+
+    return tf.data.Dataset.range(0, order.shape[0], batch_size).map(read).prefetch(READ_AHEAD)
+
+
+class Shuffle(keras.callbacks.Callback):
     """Draws the order of an epoch from the seed and its number, whatever came before it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, count: int, multiple: int, seed: int) -> None:
+        """Orders of `count` images, less what is over a `multiple`."""
         super().__init__()
+        self.count = count
         self.seed = seed
+        self.order = tf.Variable(tf.range(count - count % multiple))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Called by Keras."""
-        self.model.order.assign(epoch_order(self.model.order.shape[0], epoch, self.seed))
+        self.order.assign(epoch_order(self.count, epoch, self.seed)[: self.order.shape[0]])
 
 
 class KeepState(keras.callbacks.Callback):
@@ -134,7 +208,7 @@ class KeepState(keras.callbacks.Callback):
         self.checkpoint = checkpoint
         self.history: dict[str, list[float]] = {}
 
-    def restore(self, model: EpochModel) -> dict[str, list[float]]:
+    def restore(self, model: BatchModel) -> dict[str, list[float]]:
         """Puts `model` and its optimizer into the saved state, if there is one.
 
         Returns:
@@ -145,7 +219,7 @@ class KeepState(keras.callbacks.Callback):
         if state:
             for variable, value in zip(_variables(model), state.variables, strict=True):
                 variable.assign(value)
-            self.history = {name: list(values) for name, values in state.history.items()}
+            self.history = state.history
             print(f"going on after epoch {len(self.history['loss'])}, from {self.checkpoint.path}")
         return {name: list(values) for name, values in self.history.items()}
 
@@ -157,7 +231,7 @@ class KeepState(keras.callbacks.Callback):
         self.checkpoint.save(State(variables, self.history))
 
 
-def _variables(model: EpochModel) -> list[keras.Variable]:
+def _variables(model: BatchModel) -> list[keras.Variable]:
     """All that a step changes, in an order that depends on the architecture alone."""
     return [*model.network.variables, *model.optimizer.variables]
 

@@ -27,6 +27,7 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Units = Annotated[int, Field(ge=1, le=8192)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Dataset(Section):
@@ -45,13 +46,50 @@ class Preprocess(Section):
     seed: Seed = Field(description="a whole number from 0 to 4294967295, which chooses them")
 
 
+HIDDEN_UNITS = (
+    "a list of up to 16 whole numbers from 1 to 8192, neurons of each fully connected hidden layer"
+)
+DROPOUT = "a number from 0 and below 1, the share of hidden neurons left out in a step"
+
+
 class Mlp(Section):
     """A network of fully connected layers."""
 
     name: Literal["mlp"] = Field(description="mlp")
-    hidden_units: list[Units] = Field(
-        max_length=16,
-        description="a list of up to 16 whole numbers from 1 to 8192, neurons of each hidden layer",
+    filters: list[Units] = Field(
+        max_length=0, exclude=True, description="[] where model.name is mlp"
+    )
+    hidden_units: list[Units] = Field(max_length=16, description=HIDDEN_UNITS)
+    dropout: Dropout = Field(description=DROPOUT)
+
+
+class Cnn(Section):
+    """A network of convolutions, then fully connected layers."""
+
+    name: Literal["cnn"] = Field(description="cnn")
+    filters: list[Units] = Field(
+        min_length=1,
+        max_length=8,
+        description="a list of 1 to 8 whole numbers from 1 to 8192, filters of each convolution",
+    )
+    hidden_units: list[Units] = Field(max_length=16, description=HIDDEN_UNITS)
+    dropout: Dropout = Field(description=DROPOUT)
+
+
+Model = Mlp | Cnn
+
+
+class Augment(Section):
+    """How far the training images are moved at random, anew in every epoch."""
+
+    shift: int = Field(
+        ge=0, le=100, description="a whole number from 0 to 100, pixels along each axis"
+    )
+    rotation: float = Field(
+        ge=0, le=180, description="a number from 0 to 180, degrees about the centre"
+    )
+    zoom: float = Field(
+        ge=0, le=0.9, description="a number from 0 to 0.9, the share larger or smaller"
     )
 
 
@@ -66,6 +104,9 @@ class Train(Section):
     batch_size: int = Field(
         ge=1, le=65_536, description="a whole number from 1 to 65536, images in a step"
     )
+    drop_last: bool = Field(
+        description="true or false, leave out the last batch of an epoch where it is smaller"
+    )
     optimizer: Literal["adam", "sgd"] = Field(description="adam or sgd")
     learning_rate: float = Field(
         gt=0,
@@ -77,8 +118,19 @@ class Train(Section):
     warmup_epochs: int = Field(
         ge=0, description="a whole number from 0 and below epochs, in which the rate rises from 0"
     )
+    weight_decay: float = Field(
+        ge=0,
+        lt=1,
+        description="a number from 0 and below 1, the share of a weight that a step takes off,"
+        " times its rate",
+    )
+    label_smoothing: float = Field(
+        ge=0,
+        lt=1,
+        description="a number from 0 and below 1, the share of certainty spread over all classes",
+    )
     seed: Seed = Field(
-        description="a whole number from 0 to 4294967295, which draws weights and orders"
+        description="a whole number from 0 to 4294967295, which draws weights, orders and noise"
     )
 
     @model_validator(mode="after")
@@ -112,8 +164,9 @@ class Params(Section):
 
     dataset: Dataset
     preprocess: Preprocess
-    model: Mlp
+    model: Model = Field(discriminator="name")
     train: Train
+    augment: Augment
     evaluate: Evaluate
 
 

@@ -26,4 +26,5 @@ PREDICTIONS = METRICS / "predictions.csv"
 CURVES = METRICS / "curves.png"
 CONFUSION = METRICS / "confusion.png"
 MISTAKES = METRICS / "mistakes.png"
+PROVENANCE = METRICS / "provenance.json"  # in git, and no DVC output: it differs by machine
 TIMING = METRICS / "timing.json"  # seconds: ignored by git, and no DVC output

@@ -2,45 +2,54 @@
 
 import hashlib
 import math
-import time
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import backend, paths, stage
 from pipeline.artifacts import replacing, write_csv, write_json, write_keras
 from pipeline.checkpoint import Checkpoint
-from pipeline.errors import InputError, TrainingError
-from pipeline.params import Mlp, Params, Train
+from pipeline.errors import InputError
+from pipeline.params import Augment, Model, Params, Train
 from pipeline.split import Split
 
 if TYPE_CHECKING:
     import keras
 
 HISTORY_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
+MEMORY_SHARE = 0.25  # of the machine's: images that need more are read from the disk
+NOT_DECAYED = ["bias", "beta", "gamma"]  # weights that shift and scale; decay is for the others
+
+
+class Outputs(NamedTuple):
+    """Where `train` writes what."""
+
+    model: Path  # the `.keras` file: raw pixels to logits, not compiled
+    history: Path  # CSV, a row for each epoch
+    metrics: Path  # JSON: the last and the best values, and the number of weights
+    provenance: Path  # JSON: which processor and versions made this very model
 
 
 def train(
-    architecture: Mlp,
+    model: Model,
     params: Train,
+    augment: Augment,
     *,
     training: Path,
     validation: Path,
-    model: Path,
-    history: Path,
-    metrics: Path,
+    outputs: Outputs,
     checkpoints: Path,
 ) -> None:
-    """Trains a new network and writes it to `model`.
+    """Trains a new network and writes it.
 
     Args:
-        architecture: what to build.
+        model: what to build.
         params: how to train it.
+        augment: how to move the training images.
         training: the folder of a `Split`, to learn from.
         validation: the folder of a `Split`, to score after every epoch.
-        model: the `.keras` file to write: raw pixels to logits, not compiled.
-        history: the CSV file to write, a row for each epoch.
-        metrics: the JSON file to write: the last and the best values, and the number of weights.
+        outputs: the files to write.
         checkpoints: the folder for the state after each epoch, from which a killed run goes on.
 
     Raises:
@@ -50,114 +59,144 @@ def train(
     train_split, validation_split = Split.load(training), Split.load(validation)
     if train_split.images.shape[1:] != validation_split.images.shape[1:]:
         raise InputError(f"{validation}: its images are not of the size of {training}; dvc repro")
+    if params.drop_last and params.batch_size > len(train_split.labels):
+        raise InputError(
+            f"train.batch_size: found {params.batch_size}, expected at most the "
+            f"{len(train_split.labels)} training images where train.drop_last is true"
+        )
+    checkpoint = Checkpoint(
+        checkpoints,
+        {
+            "params": [section.model_dump() for section in (model, params, augment)],
+            "data": [_digest(sorted(folder.iterdir())) for folder in (training, validation)],
+            "code": _digest(sorted(Path(__file__).parent.glob("*.py"))),
+            "versions": _versions(),
+        },
+    )
 
     backend.start()
     import keras
 
+    from pipeline import noise
     from pipeline.fit import fit
     from pipeline.models import MODELS
+    from pipeline.progress import Progress, StopUnlessFinite
 
-    checkpoint = Checkpoint(
-        checkpoints,
-        {
-            "model": architecture.model_dump(),
-            "train": params.model_dump(),
-            "data": [_digest(folder) for folder in (training, validation)],
-            "code": _digest(Path(__file__).parent),
-            "versions": {name: version(name) for name in ("keras", "numpy", "tensorflow")},
-        },
-    )
     keras.utils.set_random_seed(params.seed)
-    network = MODELS[architecture.name](
-        shape=train_split.images.shape[1:],
-        classes=len(train_split.class_names),
-        scale=1 / max(1, int(train_split.images.max())),
-        **architecture.model_dump(exclude={"name"}),
+    build, compiled = MODELS[model.name]
+    network = build(
+        train_split.images.shape[1:],
+        len(train_split.class_names),
+        1 / max(1, int(train_split.images.max())),
+        **model.model_dump(exclude={"name"}),
     )
     print(
-        f"{architecture.name}: {network.count_params():,} weights, "
+        f"{model.name}: {network.count_params():,} weights, "
         f"{len(train_split.labels):,} training images, {len(validation_split.labels):,} to validate"
     )
     values = fit(
         network,
         train_split,
         validation_split,
-        optimizer=_optimizer(params, math.ceil(len(train_split.labels) / params.batch_size)),
+        optimizer=make_optimizer(params, len(train_split.labels)),
+        loss=make_loss(params.label_smoothing),
         epochs=params.epochs,
         batch_size=params.batch_size,
         seed=params.seed,
-        callbacks=[_report(params)],
+        drop_last=params.drop_last,
+        augment=noise.Augment(**augment.model_dump()),
+        compiled=compiled,
+        streamed=train_split.images.nbytes > MEMORY_SHARE * backend.memory(),
+        callbacks=[Progress(params.epochs), StopUnlessFinite()],
         checkpoint=checkpoint,
     )
-    best = max(range(params.epochs), key=values["val_accuracy"].__getitem__)
-    with replacing(model, history, metrics) as (new_model, new_history, new_metrics):
-        write_keras(new_model, network)
-        write_csv(
-            new_history,
-            ("epoch", *HISTORY_COLUMNS),
-            zip(
-                range(1, params.epochs + 1),
-                *(values[name] for name in HISTORY_COLUMNS),
-                strict=True,
-            ),
-        )
-        write_json(
-            new_metrics,
-            {
-                "final": {name: values[name][-1] for name in HISTORY_COLUMNS},
-                "best": {"epoch": best + 1, "val_accuracy": values["val_accuracy"][best]},
-                "weights": network.count_params(),
-            },
-        )
+    _write(network, values, outputs)
     checkpoint.remove()
 
 
-def _digest(folder: Path) -> str:
-    """The SHA-256 of the files in `folder`, with their names."""
+def _write(network: "keras.Model", history: dict[str, list[float]], outputs: Outputs) -> None:
+    epochs = len(history["loss"])
+    best = max(range(epochs), key=history["val_accuracy"].__getitem__)
+    columns = [history[name] for name in HISTORY_COLUMNS]
+    with replacing(*outputs) as temporary:
+        new = Outputs(*temporary)
+        write_keras(new.model, network)
+        write_csv(
+            new.history,
+            ("epoch", *HISTORY_COLUMNS),
+            zip(range(1, epochs + 1), *columns, strict=True),
+        )
+        write_json(
+            new.metrics,
+            {
+                "final": {name: history[name][-1] for name in HISTORY_COLUMNS},
+                "best": {"epoch": best + 1, "val_accuracy": history["val_accuracy"][best]},
+                "weights": network.count_params(),
+            },
+        )
+        write_json(
+            new.provenance,
+            {
+                "model_md5": hashlib.md5(new.model.read_bytes(), usedforsecurity=False).hexdigest(),
+                "processor": backend.processor(),
+                "versions": _versions(),
+            },
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("keras", "numpy", "tensorflow")}
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """The SHA-256 of `files`, with their names."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.*")):
+    for path in files:
         with path.open("rb") as file:
             digest.update(f"{path.name}\n".encode())
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
-def _optimizer(params: Train, steps_per_epoch: int) -> "keras.optimizers.Optimizer":
+def make_loss(label_smoothing: float) -> "keras.losses.Loss":
+    """Cross-entropy of labels, (N,), and logits, (N, classes); smoothed as by Szegedy et al., 2016.
+
+    (Rethinking the Inception Architecture, CVPR.) Keras smooths targets of one number per class.
+    """
     import keras
 
+    if not label_smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def smoothed(labels: Any, logits: Any) -> Any:  # noqa: ANN401, tensors
+        targets = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), logits.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            targets, logits, from_logits=True, label_smoothing=label_smoothing
+        )
+
+    return smoothed
+
+
+def make_optimizer(params: Train, images: int) -> "keras.optimizers.Optimizer":
+    """The optimizer with its rate for each step, for an epoch of so many `images`."""
+    import keras
+
+    rounded = math.floor if params.drop_last else math.ceil
+    epoch = rounded(images / params.batch_size)  # steps
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = params.learning_rate
+    if params.schedule == "cosine":
+        warmup = params.warmup_epochs * epoch
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else params.learning_rate,
+            decay_steps=params.epochs * epoch - warmup,
+            warmup_target=params.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
     optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-    if params.schedule == "constant":
-        return optimizers[params.optimizer](params.learning_rate)
-    warmup_steps = params.warmup_epochs * steps_per_epoch
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup_steps else params.learning_rate,
-        decay_steps=params.epochs * steps_per_epoch - warmup_steps,
-        warmup_target=params.learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-    )
-    return optimizers[params.optimizer](schedule)
-
-
-def _report(params: Train) -> "keras.callbacks.Callback":
-    """A line for each epoch, and an end when the loss is not finite."""
-    import keras
-
-    started = time.perf_counter()
-
-    def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
-        nonlocal started
-        seconds, started = time.perf_counter() - started, time.perf_counter()
-        values = "  ".join(f"{name} {logs[name]:.4f}" for name in HISTORY_COLUMNS)
-        number = f"{epoch + 1:{len(str(params.epochs))}}/{params.epochs}"
-        print(f"epoch {number}  {values}  {seconds:.1f} s")
-        for name in HISTORY_COLUMNS:
-            if not math.isfinite(logs[name]):
-                raise TrainingError(
-                    f"{name} is {logs[name]} after epoch {epoch + 1}; "
-                    f"lower train.learning_rate in params.yaml, now {params.learning_rate}"
-                )
-
-    return keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+    optimizer = optimizers[params.optimizer](rate, weight_decay=params.weight_decay or None)
+    if params.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
+    return optimizer
 
 
 def main(params: Params) -> None:
@@ -165,11 +204,15 @@ def main(params: Params) -> None:
     train(
         params.model,
         params.train,
+        params.augment,
         training=paths.TRAIN,
         validation=paths.VALIDATION,
-        model=paths.MODEL,
-        history=paths.HISTORY,
-        metrics=paths.TRAIN_METRICS,
+        outputs=Outputs(
+            model=paths.MODEL,
+            history=paths.HISTORY,
+            metrics=paths.TRAIN_METRICS,
+            provenance=paths.PROVENANCE,
+        ),
         checkpoints=paths.CHECKPOINTS,
     )
 

@@ -16,15 +16,17 @@ from dataclasses import replace
 DATASETS["letters"] = replace(DATASETS["digits"], name="letters", class_names=tuple("abcdefghij"))
 """,
     "models": """
-def small(shape, classes, scale, hidden_units):
-    return mlp(shape, classes, scale, [4])
-MODELS["small"] = small
+def small(shape, classes, scale, *, hidden_units, dropout):
+    return mlp(shape, classes, scale, hidden_units=[4], dropout=dropout)
+MODELS["small"] = Architecture(small, compiled=True)
 """,
 }
 SMALL = """
 class Small(Section):
     name: Literal["small"]
+    filters: list[Units] = Field(exclude=True, description="a list, which it ignores")
     hidden_units: list[Units] = Field(description="a list of numbers, which it ignores")
+    dropout: Dropout = Field(description="a number")
 """
 
 
@@ -125,9 +127,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         with (workspace.root / f"pipeline/{name}.py").open("a") as file:
             file.write(addition)
     params = workspace.root / "pipeline/params.py"
-    text = params.read_text().replace("class Train(Section):", f"{SMALL}\n\nclass Train(Section):")
-    choice = 'Mlp | Small = Field(discriminator="name")'
-    params.write_text(text.replace("    model: Mlp\n", f"    model: {choice}\n"))
+    text = params.read_text()
+    params.write_text(
+        text.replace("Model = Mlp | Cnn\n", f"{SMALL}\n\nModel = Mlp | Cnn | Small\n")
+    )
     workspace.set("dataset.name", "digits")
     workspace.set("train.epochs", "2")
     workspace.run("git", "add", "--all")

@@ -14,8 +14,9 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint, State
 from pipeline.fit import fit
+from pipeline.noise import Augment
 from tests.conftest import Workspace
-from tests.test_fit import images, network
+from tests.test_fit import LOSS, images, network
 
 STATE = State([np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7)], {"loss": [0.1, 1 / 3]})
 
@@ -82,15 +83,17 @@ def test_interrupted_or_not(optimizer: str, epoch: int, tmp_path: Path) -> None:
             if number == cut:
                 raise PowerCutError
 
-        model = network()
+        model = network(dropout=0.25)
         history = fit(
             model,
             images(50),
             images(20, seed=1),
             optimizer=getattr(keras.optimizers, optimizer)(0.01),
+            loss=LOSS,
             epochs=4,
             batch_size=16,
             seed=3,
+            augment=Augment(shift=1, rotation=10.0),
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)],
             checkpoint=checkpoint,
         )

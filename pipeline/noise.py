@@ -1,0 +1,128 @@
+"""What differs from step to step of a training on purpose: dropped units, moved images.
+
+Every number follows from the seed, the step and its place in the program, so that a training that
+was interrupted goes on with the same ones. Keras's own layers count their calls instead, and inside
+a compiled epoch its Dropout takes nine times as long.
+"""
+
+import math
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+PLACES = 1000  # in a program that draw numbers; the dropout layers come first
+SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 4, PLACES)
+
+
+class Noise:
+    """Random numbers for the step that an optimizer has come to."""
+
+    def __init__(self, seed: int, optimizer: keras.optimizers.Optimizer) -> None:
+        self.seed = seed
+        self.optimizer = optimizer
+
+    def uniform(self, place: int, shape: tf.Tensor) -> tf.Tensor:
+        """Numbers from 0 up to 1, float32 of `shape`, by Philox (Salmon et al., SC 2011).
+
+        A program compiled by XLA draws other ones than TensorFlow's own kernels do.
+        """
+        counter = tf.cast(self.optimizer.iterations, tf.int64) * PLACES + place
+        key = tf.stack([tf.constant(self.seed, tf.int64), counter])
+        return tf.random.stateless_uniform(shape, key, alg="philox")
+
+
+class Dropout(keras.layers.Layer):
+    """What `keras.layers.Dropout` does, with numbers of `Noise`."""
+
+    def __init__(self, rate: float, noise: Noise, place: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.noise = noise
+        self.place = place
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Zeroes a share `rate` of `inputs` in training, and scales up the rest to make up for it.
+
+        (Srivastava et al., JMLR 15, 2014.)
+        """
+        if not training:
+            return inputs
+        kept = self.noise.uniform(self.place, tf.shape(inputs)) >= self.rate
+        return tf.where(kept, inputs / (1 - self.rate), 0.0)
+
+
+def with_noise(network: keras.Model, noise: Noise) -> keras.Model:
+    """`network` with the same layers, so the same weights, and `Dropout` from here for Keras's."""
+    places = iter(range(PLACES))
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if type(layer) is keras.layers.Dropout:
+            return Dropout(layer.rate, noise, next(places))
+        return layer
+
+    return keras.models.clone_model(network, clone_function=replace)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Moves every image of a training step at random; what comes in from outside is 0."""
+
+    shift: int = 0  # up to so many whole pixels up, down, left and right
+    rotation: float = 0.0  # up to so many degrees about the centre, either way
+    zoom: float = 0.0  # up to this share larger or smaller
+
+    def frame(self, images: tf.Tensor) -> tf.Tensor:
+        """`images`, (N, height, width) uint8, with room to shift, as `take` wants them."""
+        room = (self.shift, self.shift)
+        return tf.pad(images, [(0, 0), room, room])
+
+    def take(self, framed: tf.Tensor, indices: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """The images at `indices`, (batch,) int32, moved: (batch, height, width) uint8.
+
+        Shifted images are gathered from where they would be, which costs no more than to gather
+        them as they are. Turned and zoomed ones are bilinear between pixels.
+        """
+        count = tf.shape(indices)[0]
+        rows, columns = framed.shape[1:]
+        height, width = rows - 2 * self.shift, columns - 2 * self.shift
+
+        def draw(place: int) -> tf.Tensor:  # from 0 up to 1
+            return noise.uniform(place, (count, 1, 1))
+
+        def start(place: int) -> tf.Tensor:  # of the window, 0 to 2 * shift
+            return tf.cast(draw(place) * (2 * self.shift + 1), tf.int32) if self.shift else 0
+
+        y = start(SHIFT_Y) + tf.reshape(tf.range(height), (1, height, 1))
+        x = start(SHIFT_X) + tf.reshape(tf.range(width), (1, 1, width))
+        pixels = (tf.reshape(indices, (count, 1, 1)) * rows + y) * columns + x
+        images = tf.gather(tf.reshape(framed, (-1,)), pixels)
+        if self.rotation or self.zoom:
+            angle = math.radians(self.rotation) * (2 * draw(ANGLE) - 1)
+            images = turned(images, angle, 1 + self.zoom * (2 * draw(ZOOM) - 1))
+        return images
+
+
+def turned(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Turns by `angle`, in radians, and enlarges by `scale`, both (N, 1, 1), about the centre."""
+    height, width = images.shape[1:]
+    y = tf.reshape(tf.range(height, dtype=tf.float32) - (height - 1) / 2, (1, height, 1))
+    x = tf.reshape(tf.range(width, dtype=tf.float32) - (width - 1) / 2, (1, 1, width))
+    cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
+    # Where each pixel comes from, in an image with a frame of zeros, which stands for all beyond.
+    from_y = tf.clip_by_value(cosine * y - sine * x + (height + 1) / 2, 0, height + 0.999)
+    from_x = tf.clip_by_value(sine * y + cosine * x + (width + 1) / 2, 0, width + 0.999)
+    top, left = tf.floor(from_y), tf.floor(from_x)
+    below, right = from_y - top, from_x - left  # how far towards the next pixel, 0 to 1
+    framed = tf.pad(images, [(0, 0), (1, 1), (1, 1)])
+    flat = tf.reshape(framed, (-1, (height + 2) * (width + 2)))
+    corner = tf.cast(top, tf.int32) * (width + 2) + tf.cast(left, tf.int32)
+    corner = tf.reshape(corner, (-1, height * width))
+
+    def pixels(offset: int) -> tf.Tensor:
+        found = tf.gather(flat, corner + offset, batch_dims=1)
+        return tf.cast(tf.reshape(found, (-1, height, width)), tf.float32)
+
+    upper = (1 - right) * pixels(0) + right * pixels(1)
+    lower = (1 - right) * pixels(width + 2) + right * pixels(width + 3)
+    return tf.cast(tf.round((1 - below) * upper + below * lower), tf.uint8)
