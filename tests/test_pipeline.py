@@ -30,6 +30,10 @@ PARAMETERS = {
     "train.seed": ("1", ["train", "evaluate"]),
     "evaluate.calibration_bins": ("3", ["evaluate"]),
     "evaluate.mistakes": ("3", ["evaluate"]),
+    "gate.floor": ("0.5", []),
+    "gate.class_floors": ('{"8": 0.5}', []),
+    "gate.margin": ("0.1", []),
+    "gate.confidence": ("0.9", []),
 }
 
 # Every file of the package, and the stages that an edit makes rerun.
@@ -38,21 +42,27 @@ FILES = {
     "artifacts": ALL,
     "backend": ["train", "evaluate"],
     "checkpoint": ["train"],
+    "compare": [],
     "datasets": ["download", "preprocess"],
     "download": ["download"],
     "errors": ALL,
     "evaluate": ["evaluate"],
     "figures": ["evaluate"],
     "fit": ["train"],
+    "gate": [],
     "idx": ["preprocess"],
     "models": ["train"],
     "params": ALL,
     "paths": ALL,
     "preprocess": ["preprocess"],
+    "results": [],
+    "revision": [],
     "score": ["evaluate"],
     "split": ["preprocess", "train", "evaluate"],
     "stage": ALL,
     "train": ["train"],
+    "verdict": [],
+    "workspace": [],
 }
 
 
