@@ -237,7 +237,7 @@ def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
                 f"at most {_points(limits.margin)}",
             ),
             (
-                "images that it alone gets right",
+                "images right in this one alone",
                 f"{len(compared.newly_wrong):,}",
                 f"{compared.newly_right:,}",
                 "",

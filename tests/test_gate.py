@@ -875,3 +875,34 @@ def test_trained_worse_and_back_again(workspace: Workspace) -> None:
     accepted = judge()
     assert (accepted.returncode, accepted.stderr) == (0, "")
     assert "gate: ACCEPT, compared with HEAD (" in accepted.stdout
+
+
+MIRROR = os.environ.get("DATASET_MIRROR", "")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    not Path(MIRROR, "train-images-idx3-ubyte.gz").is_file(),
+    reason="DATASET_MIRROR names no folder with MNIST's archives",
+)
+def test_mnist_trained_worse_and_better(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "clone")
+    subprocess.run(("git", "clone", "--quiet", REPOSITORY, workspace.root), check=True)
+
+    def judge() -> tuple[int, dict[str, Any]]:
+        command = "python -m pipeline.gate --baseline=HEAD --json=verdict.json"
+        code = workspace.run(*command.split(), check=False).returncode
+        return code, json.loads((workspace.root / "verdict.json").read_text())
+
+    workspace.set("train.epochs", "5")  # of 10
+    workspace.set("train.learning_rate", "0.0001")  # of 0.001
+    workspace.run("env", f"DATASET_MIRROR={MIRROR}", "dvc", "repro")
+    code, found = judge()
+    assert (code, found["outcome"]) == (1, "reject")
+    assert found["comparison"]["drop"] > 0.005
+    workspace.run("git", "commit", "--quiet", "--all", "--message", "Worse")
+    workspace.run("git", "checkout", "HEAD~1", "--", "params.yaml")
+    workspace.repro()
+    code, found = judge()
+    assert (code, found["outcome"]) == (0, "accept")
+    assert found["comparison"]["drop"] < -0.005
