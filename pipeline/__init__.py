@@ -9,6 +9,8 @@
 | `evaluate`   | models/model.keras,               | metrics/evaluate.json,                       |
 |              | data/processed/test, history.csv  | metrics/predictions.csv, pictures            |
 
+`gate` then says whether the model may replace the one of an earlier revision.
+
 A stage is a module with one function that takes its parameters and its paths, and a `main` that
 fills them in. Stages do not import each other; what they share is below them:
 
@@ -28,6 +30,14 @@ fills them in. Stages do not import each other; what they share is below them:
 `artifacts`  writers: whole files, stable bytes
 `errors`     what can go wrong, and the exit codes
 `stage`      a stage as a program
+
+The gate has its own:
+
+`results`    the predictions of a run, believed where all that says something of them agrees
+`workspace`  the results here, and whether they are up to date
+`revision`   the results of a git commit
+`compare`    the statistics of two models on the same images
+`verdict`    the decision, and how it is told
 
 No stage depends on this file, so it holds this text alone.
 """

@@ -8,7 +8,7 @@ import re
 from collections.abc import Hashable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +23,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+S = TypeVar("S", bound=Section)
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Units = Annotated[int, Field(ge=1, le=8192)]
 Count = Annotated[int, Field(ge=1)]
@@ -159,6 +160,27 @@ class Evaluate(Section):
     )
 
 
+Accuracy = Annotated[float, Field(ge=0, le=1)]
+
+
+class Gate(Section):
+    """What a new model must reach to replace the old one."""
+
+    floor: Accuracy = Field(description="a number from 0 to 1, the least accuracy")
+    class_floors: dict[str, Accuracy] = Field(
+        description="a mapping of class names in quotes to numbers from 0 to 1, the least accuracy"
+        " of each; {} for none",
+    )
+    margin: Accuracy = Field(
+        description="a number from 0 to 1, the drop in accuracy that the gate must exclude"
+    )
+    confidence: float = Field(
+        ge=0.5,
+        lt=1,
+        description="a number from 0.5 and below 1, with which it must exclude that drop",
+    )
+
+
 class Params(Section):
     """The whole of params.yaml, a section for each concern."""
 
@@ -168,6 +190,7 @@ class Params(Section):
     train: Train
     augment: Augment
     evaluate: Evaluate
+    gate: Gate
 
 
 def load(path: Path) -> Params:
@@ -177,26 +200,56 @@ def load(path: Path) -> Params:
         InputError: with a line for everything in it that is not allowed.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); run from the repository's folder, "
             f"or get the file back with git restore {path}"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        kind = "nothing" if content is None else f"a {type(content).__name__}"
+    found = parse(content, str(path))
+    if not isinstance(found, dict):
+        kind = "nothing" if found is None else f"a {type(found).__name__}"
         raise InputError(
             f"{path}: holds {kind}, expected sections: {', '.join(Params.model_fields)}"
         )
+    return _validate(Params, found, str(path))
+
+
+def parse(content: bytes, source: str) -> object:
+    """What YAML says, read as DVC reads it, for params.yaml and dvc.lock.
+
+    Args:
+        content: the file.
+        source: its name, for messages.
+
+    Raises:
+        InputError: it is no YAML.
+    """
     try:
-        return Params.model_validate(content)
-    except ValidationError as error:
-        errors = error.errors()
+        return yaml.load(content.decode(), Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def gate(section: dict[str, Any], source: str) -> Gate:
+    """Checks the section `gate` alone, as a gate does whose code is older or newer than the file.
+
+    Raises:
+        InputError: with a line for everything in it that is not allowed.
+    """
+    return _validate(Gate, section, source, "gate")
+
+
+def _validate(model: type[S], content: dict[str, Any], source: str, *location: str) -> S:
+    try:
+        return model.model_validate(content)
+    except ValidationError as failure:
+        errors = failure.errors()
         misspelt = [details for details in errors if details["type"] == "extra_forbidden"]
-        lines = dict.fromkeys(_explain(details) for details in misspelt or errors)
-        raise InputError("\n".join(f"{path}: {line}" for line in lines)) from error
+        lines = dict.fromkeys(
+            _explain(details, (*location, *details["loc"])) for details in misspelt or errors
+        )
+        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from failure
 
 
 class _Loader(yaml.SafeLoader):
@@ -218,7 +271,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _explain(details: ErrorDetails) -> str:
+def _explain(details: ErrorDetails, location: tuple[int | str, ...]) -> str:
     """What was found where, and what is allowed there, in a line."""
     if details["type"] == "value_error":  # keys that contradict each other
         return str(details["ctx"]["error"])
@@ -226,9 +279,9 @@ def _explain(details: ErrorDetails) -> str:
     if details["type"].startswith("union_tag"):  # the name that decides which keys there are
         found = repr(details["input"].get("name")) if isinstance(details["input"], dict) else found
         names = details.get("ctx", {}).get("expected_tags", "a name")
-        return f"{details['loc'][0]}.name: found {found}, expected one of {names}"
+        return f"{location[0]}.name: found {found}, expected one of {names}"
     section: type[BaseModel] = Params
-    parts = list(details["loc"])
+    parts = list(location)
     key = ""
     while parts:
         name = str(parts.pop(0))

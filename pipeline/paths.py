@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
 
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")

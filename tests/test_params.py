@@ -23,6 +23,11 @@ train:
   schedule: cosine
   warmup_epochs: 0
   seed: 0
+gate:
+  floor: 0.975
+  class_floors: {"8": 0.95}
+  margin: 0.005
+  confidence: 0.95
 evaluate:
   calibration_bins: 15
   mistakes: 25
@@ -87,6 +92,15 @@ REFUSED = {
     ),
     "mistakes 0": ("mistakes: 25", "mistakes: 0", "evaluate.mistakes: found 0; 1 to 100"),
     "bins 0": ("bins: 15", "bins: 0", "evaluate.calibration_bins: found 0; 1 to 1000"),
+    "floor above 1": ("floor: 0.975", "floor: 97.5", "gate.floor: found 97.5; from 0 to 1"),
+    "floor NaN": ("floor: 0.975", "floor: .nan", "gate.floor: found nan"),
+    "class floor above 1": ("0.95}", "95}", "gate.class_floors: found 95; class names"),
+    "class a number": ('"8": 0.95', "8: 0.95", "gate.class_floors[8]: found 8; in quotes"),
+    "class floors a number": ('{"8": 0.95}', "0.95", "gate.class_floors: found 0.95"),
+    "margin negative": ("margin: 0.005", "margin: -0.1", "gate.margin: found -0.1"),
+    "margin NaN": ("margin: 0.005", "margin: .nan", "gate.margin: found nan"),
+    "confidence 1": ("confidence: 0.95", "confidence: 1", "gate.confidence: found 1; below 1"),
+    "confidence of a coin": ("confidence: 0.95", "confidence: 0.3", "gate.confidence: found 0.3"),
     "not YAML": ("dataset:\n", "dataset: [\n", "is not YAML"),
     "tab": ("  name: mnist", "\tname: mnist", "is not YAML"),
     "unknown tag": ("10", "!!python/object:os.system 10", "is not YAML"),

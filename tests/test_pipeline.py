@@ -36,6 +36,10 @@ PARAMETERS = {
     "augment.zoom": ("0.1", ["train"]),
     "evaluate.calibration_bins": ("3", ["evaluate"]),
     "evaluate.mistakes": ("3", ["evaluate"]),
+    "gate.floor": ("0.5", []),
+    "gate.class_floors": ('{"8": 0.5}', []),
+    "gate.margin": ("0.1", []),
+    "gate.confidence": ("0.9", []),
 }
 
 # Some of them, and the stages that run after such a change.
@@ -53,12 +57,14 @@ FILES = {
     "artifacts": ALL,
     "backend": ["train", "evaluate"],
     "checkpoint": ["train"],
+    "compare": [],
     "datasets": ["download", "preprocess"],
     "download": ["download"],
     "errors": ALL,
     "evaluate": ["evaluate"],
     "figures": ["evaluate"],
     "fit": ["train"],
+    "gate": [],
     "idx": ["preprocess"],
     "models": ["train"],
     "noise": ["train"],
@@ -66,10 +72,14 @@ FILES = {
     "paths": ALL,
     "preprocess": ["preprocess"],
     "progress": ["train"],
+    "results": [],
+    "revision": [],
     "score": ["evaluate"],
     "split": ["preprocess", "train", "evaluate"],
     "stage": ALL,
     "train": ["train"],
+    "verdict": [],
+    "workspace": [],
 }
 
 

@@ -1,0 +1,76 @@
+"""Two models judged on the same test images: is the second worse than the first?
+
+Only the images that one of the two gets right and the other wrong tell them apart. Throughout, n is
+the number of images, b that of images which the baseline alone gets right, c that of images which
+the candidate alone gets right; the drop in accuracy is (b - c) / n.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, norm
+
+
+def discordant(
+    labels: NDArray[np.intp], baseline: NDArray[np.intp], candidate: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The images that one of two models gets right, by their positions.
+
+    Args:
+        labels: (N,) what each image is.
+        baseline: (N,) what the first model takes it for.
+        candidate: (N,) what the second model takes it for.
+
+    Returns:
+        (b,) the newly wrong ones, and (c,) the newly right ones.
+    """
+    was_right, is_right = baseline == labels, candidate == labels
+    return np.flatnonzero(was_right & ~is_right), np.flatnonzero(~was_right & is_right)
+
+
+def drop_upper_bound(b: ArrayLike, c: ArrayLike, n: int, confidence: float) -> NDArray[np.float64]:
+    """The upper end of the one-sided interval of the drop in accuracy.
+
+    The estimate (b - c) / n has the standard error sqrt(b + c - (b - c)²/n) / n.
+
+    Source: Newcombe, "Improved Confidence Intervals for the Difference between Binomial Proportions
+    Based on Paired Data", Statistics in Medicine 17 (1998), 2635-2650, method 1. To accept only if
+    this bound is within a margin is a test of non-inferiority: Liu, Hsueh, Hsieh and Chen, "Tests
+    for Equivalence or Non-inferiority for Paired Binary Data", Statistics in Medicine 21 (2002),
+    231-245.
+
+    Args:
+        b: images that the baseline alone gets right, a number or an array.
+        c: images that the candidate alone gets right, of the same shape.
+        n: images, at least 1.
+        confidence: that the true drop is not above the bound, 0.5 to 1.
+
+    Returns:
+        A share of the images, of the shape of `b`.
+    """
+    b, c = np.asarray(b, dtype=np.float64), np.asarray(c, dtype=np.float64)
+    difference = b - c
+    variance = b + c - difference**2 / n
+    error = np.sqrt(np.maximum(variance, 0)) / n  # rounding may leave the variance below 0
+    bound: NDArray[np.float64] = difference / n + norm.ppf(confidence) * error
+    return bound
+
+
+def mcnemar(b: int, c: int) -> float:
+    """The probability of so uneven a split of b + c images between equally accurate models.
+
+    Two-sided and exact: b is binomial with b + c trials and probability 1/2.
+
+    Source: McNemar, "Note on the Sampling Error of the Difference between Correlated Proportions or
+    Percentages", Psychometrika 12 (1947), 153-157.
+    """
+    return float(binomtest(b, b + c).pvalue) if b + c else 1.0
+
+
+def accuracy_by_class(
+    labels: NDArray[np.intp], predicted: NDArray[np.intp], classes: int
+) -> NDArray[np.float64]:
+    """The share of each class's images that were taken for it, (C,); NaN where it has none."""
+    images = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[labels == predicted], minlength=classes)
+    share: NDArray[np.float64] = np.full(classes, np.nan)
+    return np.divide(right, images, out=share, where=images > 0)

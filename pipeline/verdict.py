@@ -1,0 +1,278 @@
+"""The decision between two models, and how it is told: console, Markdown, JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.compare import discordant, drop_upper_bound, mcnemar
+from pipeline.params import Gate
+from pipeline.results import Results
+
+Outcome = Literal["accept", "reject", "cannot tell"]
+EXIT_CODES: dict[Outcome, int] = {"accept": 0, "reject": 1, "cannot tell": 2}
+SHOWN = 10  # newly wrong images that the console names
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that the baseline alone gets right."""
+
+    index: int  # among the test images
+    actual: str
+    predicted: str  # by the model here
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class of the test images."""
+
+    name: str
+    images: int
+    baseline: float | None  # accuracy
+    here: float  # accuracy
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model here against the baseline's, on the same images."""
+
+    baseline_accuracy: float
+    drop: float  # a share of the images, below 0 for a gain
+    upper_bound: float  # of the drop
+    newly_wrong: tuple[Mistake, ...]
+    newly_right: int
+    mcnemar_p: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model here may replace the baseline's."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]  # for a person, a line each
+    baseline: str | None = None
+    limits: Gate | None = None
+    images: int = 0
+    accuracy: float | None = None
+    comparison: Comparison | None = None
+    classes: tuple[ClassRow, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        """0 accept, 1 reject, 2 cannot tell."""
+        return EXIT_CODES[self.outcome]
+
+    @property
+    def title(self) -> str:
+        """The verdict in a few words."""
+        if self.outcome == "cannot tell":
+            return "CANNOT TELL"
+        if self.comparison is None:
+            return f"UNGATED, {self.outcome.upper()} by the floor alone"
+        return f"{self.outcome.upper()}, compared with {self.baseline}"
+
+
+def stricter(one: Gate, other: Gate) -> Gate:
+    """Of every limit the stricter one."""
+    names = one.class_floors.keys() | other.class_floors.keys()
+    return Gate(
+        floor=max(one.floor, other.floor),
+        class_floors={
+            name: max(one.class_floors.get(name, 0.0), other.class_floors.get(name, 0.0))
+            for name in sorted(names)
+        },
+        margin=min(one.margin, other.margin),
+        confidence=max(one.confidence, other.confidence),
+    )
+
+
+def decide(
+    here: Results,
+    baseline: Results | None,
+    limits: Gate,
+    *,
+    name: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Verdict:
+    """Holds the model here against the floors, and against the baseline if there is one.
+
+    Args:
+        here: its predictions.
+        baseline: those of the model to replace, of the same images.
+        limits: what to hold them against.
+        name: of the baseline.
+        notes: what a reader should know besides.
+    """
+    reasons = _below_the_floors(here, limits)
+    comparison = None
+    if baseline:
+        comparison = _compare(here, baseline, limits.confidence)
+        if not comparison.upper_bound <= limits.margin:
+            reasons.append(
+                f"the drop of {_points(comparison.drop)} points may be as much as "
+                f"{_points(comparison.upper_bound)} ({limits.confidence:.0%} confidence), and "
+                f"gate.margin is {_points(limits.margin)}"
+            )
+    return Verdict(
+        "reject" if reasons else "accept",
+        tuple(reasons),
+        name,
+        limits,
+        len(here.labels),
+        here.accuracy,
+        comparison,
+        _class_rows(here, baseline),
+        notes,
+    )
+
+
+def _below_the_floors(here: Results, limits: Gate) -> list[str]:
+    reasons = []
+    if not here.accuracy >= limits.floor:
+        reasons.append(f"accuracy {here.accuracy:.2%} is below gate.floor, {limits.floor:.2%}")
+    by_class = dict(zip(here.class_names, here.class_accuracy.tolist(), strict=True))
+    for name, floor in limits.class_floors.items():
+        accuracy = by_class.get(name, np.nan)
+        if not accuracy >= floor:
+            found = "has no test image" if np.isnan(accuracy) else f"has accuracy {accuracy:.2%}"
+            reasons.append(f"class {name} {found}, and its floor in gate is {floor:.2%}")
+    return reasons
+
+
+def _compare(here: Results, baseline: Results, confidence: float) -> Comparison:
+    wrong, right = discordant(here.labels, baseline.predicted, here.predicted)
+    b, c, n = len(wrong), len(right), len(here.labels)
+    return Comparison(
+        baseline.accuracy,
+        (b - c) / n,
+        float(drop_upper_bound(b, c, n, confidence)),
+        tuple(
+            Mistake(
+                index,
+                here.class_names[here.labels[index]],
+                here.class_names[here.predicted[index]],
+            )
+            for index in wrong.tolist()
+        ),
+        c,
+        mcnemar(b, c),
+    )
+
+
+def _class_rows(here: Results, baseline: Results | None) -> tuple[ClassRow, ...]:
+    images = np.bincount(here.labels, minlength=len(here.class_names)).tolist()
+    before = baseline.class_accuracy.tolist() if baseline else [None] * len(images)
+    columns = (here.class_names, images, before, here.class_accuracy.tolist())
+    return tuple(ClassRow(*row) for row in zip(*columns, strict=True) if row[1])
+
+
+def console(verdict: Verdict) -> str:
+    """A title, a short table, and the reasons."""
+    lines = [f"gate: {verdict.title}"]
+    rows = _rows(verdict)
+    if rows:
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines += [
+            "  ".join(
+                [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3))]
+            ).rstrip()
+            for row in rows
+        ]
+    if verdict.comparison and verdict.comparison.newly_wrong:
+        shown = [str(image.index) for image in verdict.comparison.newly_wrong[:SHOWN]]
+        more = len(verdict.comparison.newly_wrong) - len(shown)
+        lines.append(f"newly wrong: {', '.join(shown)}{f' and {more} more' if more else ''}")
+    return "\n".join([*lines, *_remarks(verdict)]) + "\n"
+
+
+def markdown(verdict: Verdict) -> str:
+    """The same for a summary, with every class."""
+    lines = [f"### Gate: {escape(verdict.title)}", ""]
+    lines += [f"- {escape(remark)}" for remark in _remarks(verdict)]
+    rows = _rows(verdict)
+    if rows:
+        lines += ["", *_table(rows)]
+    if verdict.classes:
+        header = ("class", "images", "baseline", "here", "change, points")
+        lines += ["", "<details><summary>By class</summary>", ""]
+        lines += [*_table([header, *map(_class_cells, verdict.classes)]), "", "</details>"]
+    if verdict.comparison and verdict.comparison.newly_wrong:
+        cells = [("test image", "is", "taken for")]
+        cells += [(str(m.index), m.actual, m.predicted) for m in verdict.comparison.newly_wrong]
+        lines += ["", f"<details><summary>Newly wrong: {len(cells) - 1:,} images</summary>", ""]
+        lines += [*_table(cells), "", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """The same for a program; numbers are not rounded."""
+    content = asdict(verdict) | {"limits": verdict.limits and verdict.limits.model_dump()}
+    return content | {"gated": verdict.comparison is not None, "exit_code": verdict.exit_code}
+
+
+def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
+    """What was measured, before and here, and the limit."""
+    limits, compared = verdict.limits, verdict.comparison
+    if verdict.accuracy is None or limits is None:
+        return []
+    rows = [
+        ("", "baseline", "here", "limit"),
+        (
+            f"accuracy on {verdict.images:,} images",
+            f"{compared.baseline_accuracy:.2%}" if compared else "",
+            f"{verdict.accuracy:.2%}",
+            f"at least {limits.floor:.2%}",
+        ),
+    ]
+    if compared:
+        rows += [
+            ("drop, points", "", _points(compared.drop), ""),
+            (
+                f"drop at most, points, {limits.confidence:.0%} confidence",
+                "",
+                _points(compared.upper_bound),
+                f"at most {_points(limits.margin)}",
+            ),
+            (
+                "images right in this one alone",
+                f"{len(compared.newly_wrong):,}",
+                f"{compared.newly_right:,}",
+                "",
+            ),
+            ("McNemar's exact p", "", f"{compared.mcnemar_p:.3g}", ""),
+        ]
+    return rows
+
+
+def _remarks(verdict: Verdict) -> list[str]:
+    return [*verdict.reasons, *verdict.notes]
+
+
+def _class_cells(row: ClassRow) -> tuple[str, ...]:
+    known = row.baseline is not None
+    return (
+        row.name,
+        f"{row.images:,}",
+        f"{row.baseline:.2%}" if known else "",
+        f"{row.here:.2%}",
+        f"{100 * (row.here - row.baseline):+.2f}" if row.baseline is not None else "",
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [f"| {' | '.join(map(escape, row))} |" for row in rows]
+    return [lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]]
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    safe = "".join(f"&#{ord(sign)};" if sign in r"\`*_[]<>|#~@&" else sign for sign in text)
+    return " ".join(safe.split())
+
+
+def _points(share: float) -> str:
+    """Percentage points."""
+    return f"{100 * share:.2f}"

@@ -1,0 +1,53 @@
+"""How often the gate errs: the simulation of docs/gate.md, with fewer pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.gate_power import (
+    DROPS,
+    IMAGES,
+    PAIRS,
+    SPREADS,
+    error_probabilities,
+    rejected,
+    simulate,
+)
+from pipeline import params, paths
+
+LIMITS = params.load(paths.PARAMS).gate
+
+
+def generator(key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+@pytest.mark.parametrize("name", ["cosine schedule, 0.05", "specified, 0.11"])
+def test_few_equal_models_are_rejected_and_most_worse_ones_are(name: str) -> None:
+    spread = SPREADS[name]
+    assert rejected(spread, 0, 1_000, LIMITS, generator(100)) <= 0.05
+    assert rejected(spread, 0.0075, 1_000, LIMITS, generator(101)) >= 0.9
+
+
+@pytest.mark.parametrize("name", SPREADS)
+def test_simulated_models_differ_as_the_real_ones_do(name: str) -> None:
+    spread = SPREADS[name]
+    assert (1 - error_probabilities(spread)).mean() == pytest.approx(spread.accuracy, abs=1e-4)
+    b, c = simulate(spread, 0, 500, generator(102))
+    assert (b + c).mean() == pytest.approx(spread.discordant, rel=0.03)
+    deviation = (b - c).std() / 2**0.5 / IMAGES  # of one model: the two are independent
+    assert deviation == pytest.approx(spread.deviation, rel=0.1)
+    b, c = simulate(spread, 0.01, 500, generator(103))
+    assert (b - c).mean() / IMAGES == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize("number", [0, 2, 6])
+def test_the_document_says_what_the_simulation_says(number: int) -> None:
+    share = rejected(
+        SPREADS["cosine schedule, 0.05"], DROPS[number], PAIRS, LIMITS, generator(number)
+    )
+    start = f"| {100 * DROPS[number]:g} | {share:.1%} | "
+    assert (
+        sum(line.startswith(start) for line in Path("docs/gate.md").read_text().splitlines()) == 1
+    )
