@@ -9,7 +9,7 @@ export GIT_AUTHOR_EMAIL ?= $(or $(shell git config user.email),pipeline@localhos
 export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
 export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 
-.PHONY: help setup demo repro gate test check bench lock schema
+.PHONY: help setup demo repro verify gate test check bench lock schema
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,9 @@ demo: setup ## Run the four stages on the digits in this repository, without a d
 
 repro: setup ## Rerun the stages whose inputs changed, on the dataset of params.yaml
 	dvc repro
+
+verify: setup ## Prove that the committed results come out again, in a clone, without any cache
+	python -m pipeline.verify
 
 gate: setup ## Compare with an earlier revision: make gate BASELINE=REV
 	python -m pipeline.gate $(if $(BASELINE),--baseline '$(BASELINE)')

@@ -9,7 +9,8 @@
 | `evaluate`   | models/model.keras,               | metrics/evaluate.json,                       |
 |              | data/processed/test, history.csv  | metrics/predictions.csv, pictures            |
 
-`gate` then says whether the model may replace the one of an earlier revision.
+`gate` then says whether the model may replace the one of an earlier revision, and `verify` whether
+the committed results come out again.
 
 A stage is a module with one function that takes its parameters and its paths, and a `main` that
 fills them in. Stages do not import each other; what they share is below them:
@@ -31,7 +32,7 @@ fills them in. Stages do not import each other; what they share is below them:
 `errors`     what can go wrong, and the exit codes
 `stage`      a stage as a program
 
-The gate has its own:
+These two have their own:
 
 `results`    the predictions of a run, believed where all that says something of them agrees
 `workspace`  the results here, and whether they are up to date

@@ -45,7 +45,7 @@ def test_dependencies_are_the_imports(stage: str) -> None:
 
 
 def test_every_file_serves_a_program() -> None:
-    programs = [*STAGES, "gate"]
+    programs = [*STAGES, "gate", "verify"]
     used = {file for name in programs for file in closure(Path("pipeline", f"{name}.py"))}
     assert used | {Path("pipeline/__init__.py")} == set(Path("pipeline").glob("*.py"))
 
@@ -67,7 +67,7 @@ def test_tensorflow_is_imported_where_it_is_needed() -> None:
         if {"tensorflow", "keras"} & {name.split(".")[0] for name in imports(path)}
     }
     assert slow == TENSORFLOW | {"artifacts"}  # there for the types alone
-    for program in ("download", "preprocess", "gate"):
+    for program in ("download", "preprocess", "gate", "verify"):
         assert not TENSORFLOW & {path.stem for path in closure(Path("pipeline", f"{program}.py"))}
 
 

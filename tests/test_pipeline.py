@@ -79,6 +79,7 @@ FILES = {
     "stage": ALL,
     "train": ["train"],
     "verdict": [],
+    "verify": [],
     "workspace": [],
 }
 
@@ -111,6 +112,7 @@ SURROUNDINGS = {
     "another hash seed": "env PYTHONHASHSEED=12345",
     "XLA on AVX2": "env XLA_FLAGS=--xla_cpu_max_isa=AVX2",
     "oneDNN on AVX2": "env ONEDNN_MAX_CPU_ISA=AVX2",
+    "a user's own limits": "env ONEDNN_MAX_CPU_ISA=SSE41 XLA_FLAGS=--xla_cpu_max_isa=SSE4_2",
 }
 
 
