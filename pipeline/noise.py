@@ -84,19 +84,23 @@ class Augment:
         them as they are. Turned and zoomed ones are bilinear between pixels.
         """
         count = tf.shape(indices)[0]
-        rows, columns = framed.shape[1:]
-        height, width = rows - 2 * self.shift, columns - 2 * self.shift
 
         def draw(place: int) -> tf.Tensor:  # from 0 up to 1
             return noise.uniform(place, (count, 1, 1))
 
-        def start(place: int) -> tf.Tensor:  # of the window, 0 to 2 * shift
-            return tf.cast(draw(place) * (2 * self.shift + 1), tf.int32) if self.shift else 0
-
-        y = start(SHIFT_Y) + tf.reshape(tf.range(height), (1, height, 1))
-        x = start(SHIFT_X) + tf.reshape(tf.range(width), (1, 1, width))
-        pixels = (tf.reshape(indices, (count, 1, 1)) * rows + y) * columns + x
-        images = tf.gather(tf.reshape(framed, (-1,)), pixels)
+        if self.shift:
+            rows, columns = framed.shape[1:]
+            height, width = rows - 2 * self.shift, columns - 2 * self.shift
+            starts = (
+                tf.cast(draw(place) * (2 * self.shift + 1), tf.int32)  # from 0 to 2 * shift
+                for place in (SHIFT_Y, SHIFT_X)
+            )
+            y = next(starts) + tf.reshape(tf.range(height), (1, height, 1))
+            x = next(starts) + tf.reshape(tf.range(width), (1, 1, width))
+            pixels = (tf.reshape(indices, (count, 1, 1)) * rows + y) * columns + x
+            images = tf.gather(tf.reshape(framed, (-1,)), pixels)
+        else:
+            images = tf.gather(framed, indices)
         if self.rotation or self.zoom:
             angle = math.radians(self.rotation) * (2 * draw(ANGLE) - 1)
             images = turned(images, angle, 1 + self.zoom * (2 * draw(ZOOM) - 1))
