@@ -33,8 +33,9 @@ class Small(Section):
 class Workspace:
     """A copy of this repository, with git, in which the real programs run."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **variables: str) -> None:
         self.root = root
+        self.variables = variables  # of the environment
 
     def environment(self) -> dict[str, str]:
         """The Python of the tests, no network, and nothing of the user's."""
@@ -50,6 +51,7 @@ class Workspace:
             "http_proxy": "http://127.0.0.1:9",
             "https_proxy": "http://127.0.0.1:9",
             "COLUMNS": "400",
+            **self.variables,
         }
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -100,7 +102,7 @@ class Workspace:
 
     def copy(self, root: Path) -> "Workspace":
         shutil.copytree(self.root, root, symlinks=True)
-        return Workspace(root)
+        return Workspace(root, **self.variables)
 
 
 @pytest.fixture(scope="session")
@@ -150,3 +152,14 @@ def reproduced(fresh: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wo
 def workspace(reproduced: Workspace, tmp_path: Path) -> Workspace:
     """A reproduced copy to change."""
     return reproduced.copy(tmp_path / "repository")
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Workspace:
+    """A clone of the last commit, on the dataset that it names, where its archives are at hand."""
+    mirror = os.environ.get("DATASET_MIRROR", "")
+    if not Path(mirror, "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip("DATASET_MIRROR names no folder with MNIST's archives")
+    clone = tmp_path / "clone"
+    subprocess.run(("git", "clone", "--quiet", REPOSITORY, clone), check=True)
+    return Workspace(clone, DATASET_MIRROR=str(Path(mirror).resolve()))

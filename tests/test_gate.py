@@ -877,32 +877,22 @@ def test_trained_worse_and_back_again(workspace: Workspace) -> None:
     assert "gate: ACCEPT, compared with HEAD (" in accepted.stdout
 
 
-MIRROR = os.environ.get("DATASET_MIRROR", "")
-
-
 @pytest.mark.long
-@pytest.mark.skipif(
-    not Path(MIRROR, "train-images-idx3-ubyte.gz").is_file(),
-    reason="DATASET_MIRROR names no folder with MNIST's archives",
-)
-def test_mnist_trained_worse_and_better(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "clone")
-    subprocess.run(("git", "clone", "--quiet", REPOSITORY, workspace.root), check=True)
-
+def test_mnist_trained_worse_and_better(mnist: Workspace) -> None:
     def judge() -> tuple[int, dict[str, Any]]:
         command = "python -m pipeline.gate --baseline=HEAD --json=verdict.json"
-        code = workspace.run(*command.split(), check=False).returncode
-        return code, json.loads((workspace.root / "verdict.json").read_text())
+        code = mnist.run(*command.split(), check=False).returncode
+        return code, json.loads((mnist.root / "verdict.json").read_text())
 
-    workspace.set("train.epochs", "5")  # of 10
-    workspace.set("train.learning_rate", "0.0001")  # of 0.001
-    workspace.run("env", f"DATASET_MIRROR={MIRROR}", "dvc", "repro")
+    mnist.set("train.epochs", "5")  # of 10
+    mnist.set("train.learning_rate", "0.0001")  # of 0.001
+    mnist.repro()
     code, found = judge()
     assert (code, found["outcome"]) == (1, "reject")
     assert found["comparison"]["drop"] > 0.005
-    workspace.run("git", "commit", "--quiet", "--all", "--message", "Worse")
-    workspace.run("git", "checkout", "HEAD~1", "--", "params.yaml")
-    workspace.repro()
+    mnist.run("git", "commit", "--quiet", "--all", "--message", "Worse")
+    mnist.run("git", "checkout", "HEAD~1", "--", "params.yaml")
+    mnist.repro()
     code, found = judge()
     assert (code, found["outcome"]) == (0, "accept")
     assert found["comparison"]["drop"] < -0.005

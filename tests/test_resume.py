@@ -139,41 +139,74 @@ def alive(process: int) -> bool:
     return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
 
 
-@pytest.mark.long
-def test_twenty_kills(workspace: Workspace, tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    generator = random.Random(seed)
-    workspace.set("train.epochs", "1000")
-    never_killed = workspace.copy(tmp_path / "never")
-    assert never_killed.repro() == ["train", "evaluate"]
-    log = tmp_path / "log"
-    lock = workspace.root / ".pipeline/locks/train"
-    last, kills_in_training = 0, 0
-    for number in range(20):
-        with log.open("w") as output:
+class Killer:
+    """Starts `dvc repro` and kills it, or its stage, again and again."""
+
+    def __init__(self, workspace: Workspace, log: Path) -> None:
+        seed = random.randrange(2**32)
+        print("seed", seed)
+        self.generator = random.Random(seed)
+        self.workspace = workspace
+        self.log = log
+        self.last = 0  # epoch that was finished
+        self.kills_in_training = 0
+
+    def kill(self, *, in_training: bool, within: float) -> None:
+        """Kills at a random moment `within` seconds of the start, or of the first epoch's end."""
+        with self.log.open("w") as output:
             dvc = subprocess.Popen(
-                ("dvc", "repro"), cwd=workspace.root, env=workspace.environment(), stdout=output
+                ("dvc", "repro"),
+                cwd=self.workspace.root,
+                env=self.workspace.environment(),
+                stdout=output,
             )
-        if number % 2:  # every other one while it trains
-            while dvc.poll() is None and not re.search(r"^epoch ", log.read_text(), re.MULTILINE):
-                time.sleep(0.05)
-            time.sleep(generator.uniform(0, 1.5))
-        else:
-            time.sleep(generator.uniform(0, 9))
-        assert dvc.poll() is None, "the training ended before its twentieth kill"
-        stage = int(lock.read_text() or 0)
-        victim = generator.choice([dvc.pid, stage]) if stage and alive(stage) else dvc.pid
+        while in_training and dvc.poll() is None and not self.epochs():
+            time.sleep(0.05)
+        time.sleep(self.generator.uniform(0, within))
+        assert dvc.poll() is None, "the training ended before it was killed"
+        lock = self.workspace.root / ".pipeline/locks/train"
+        stage = int(lock.read_text() or 0) if lock.exists() else 0
+        victim = self.generator.choice([dvc.pid, stage]) if stage and alive(stage) else dvc.pid
         os.kill(victim, signal.SIGKILL)
         dvc.wait()
         time.sleep(1)
         assert not (stage and alive(stage)), "the stage outlived its dvc repro by a second"
-        printed = re.findall(r"^epoch +(\d+)/", log.read_text(), re.MULTILINE)
-        if printed:
-            assert int(printed[0]) >= last, "more than one epoch was done twice"
-            last, kills_in_training = int(printed[-1]), kills_in_training + 1
-    assert kills_in_training >= 10
+        if printed := self.epochs():
+            assert printed[0] >= self.last, "more than one epoch was done twice"
+            self.last = printed[-1]
+            self.kills_in_training += 1
+
+    def epochs(self) -> list[int]:
+        """Those that the last `dvc repro` finished."""
+        found = re.findall(r"^epoch +(\d+)/", self.log.read_text(), re.MULTILINE)
+        return [int(number) for number in found]
+
+
+RESULTS = ("models/model.keras", "metrics/history.csv", "metrics/predictions.csv", "dvc.lock")
+
+
+@pytest.mark.long
+def test_twenty_kills(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.set("train.epochs", "1000")
+    never_killed = workspace.copy(tmp_path / "never")
+    assert never_killed.repro() == ["train", "evaluate"]
+    killer = Killer(workspace, tmp_path / "log")
+    for _ in range(10):
+        killer.kill(in_training=False, within=9)
+        killer.kill(in_training=True, within=1.5)
+    assert killer.kills_in_training >= 10
     assert workspace.repro() == ["train", "evaluate"]
-    outputs = ("models/model.keras", "metrics/history.csv", "metrics/predictions.csv", "dvc.lock")
-    assert workspace.read(*outputs) == never_killed.read(*outputs)
+    assert workspace.read(*RESULTS) == never_killed.read(*RESULTS)
     assert list((workspace.root / ".pipeline/checkpoints").iterdir()) == []
+
+
+@pytest.mark.long
+def test_three_kills_on_mnist(mnist: Workspace, tmp_path: Path) -> None:
+    killed = mnist.copy(tmp_path / "killed")
+    mnist.repro()
+    killed.run("dvc", "repro", "preprocess")
+    killer = Killer(killed, tmp_path / "log")
+    for _ in range(3):
+        killer.kill(in_training=True, within=1)
+    killed.repro()
+    assert killed.read(*RESULTS) == mnist.read(*RESULTS)
