@@ -67,10 +67,10 @@ class Clock(keras.callbacks.Callback):
 class Ours:
     """The engine of `pipeline.fit`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, train: others.Arrays, test: others.Arrays) -> None:
         self.train, self.test = (
             Split((images * 255).astype(np.uint8), labels, tuple("0123456789"))
-            for images, labels in (plain.load(folder, name) for name in ("train", "t10k"))
+            for images, labels in (train, test)
         )
 
     def fit(
@@ -102,8 +102,8 @@ class Ours:
 class Plain:
     """`model.fit` on the arrays."""
 
-    def __init__(self, folder: Path) -> None:
-        self.train, self.test = (plain.load(folder, name) for name in ("train", "t10k"))
+    def __init__(self, train: others.Arrays, test: others.Arrays) -> None:
+        self.train, self.test = train, test
 
     def fit(
         self,
@@ -246,7 +246,8 @@ def whole(folder: Path, clone: Path) -> float:
 
 def training(table: Table, folder: Path, rounds: int) -> None:
     """How fast networks train, and how well."""
-    ours, theirs = Ours(folder), Plain(folder)
+    train, test = (plain.load(folder, name) for name in ("train", "t10k"))
+    ours, theirs = Ours(train, test), Plain(train, test)
     for units, target in ((128, "8"), (512, "6.5")):
         medians = alternately(
             partial(epoch_seconds, ours, [units], 32),
@@ -258,7 +259,7 @@ def training(table: Table, folder: Path, rounds: int) -> None:
         for name in others.installed():
             medians = alternately(
                 partial(epoch_seconds, ours, [units], 32),
-                partial(others.epoch_seconds, name, theirs.train, theirs.test, units),
+                partial(others.epoch_seconds, name, train, test, units),
                 rounds,
             )
             what = f"the same, against {name} {version(name)}"

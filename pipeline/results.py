@@ -115,6 +115,11 @@ def stages(read: Read) -> list[dict[str, Any]]:
     return found
 
 
+def outputs(found: list[dict[str, Any]]) -> dict[str, str]:
+    """The MD5 of every output of these `stages`; that of a folder ends in `.dir`."""
+    return {out["path"]: out["md5"] for stage in found for out in stage["outs"]}
+
+
 def digest(content: bytes) -> str:
     """What dvc.lock calls `md5` of a file."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -123,13 +128,13 @@ def digest(content: bytes) -> str:
 def _locked(read: Read) -> dict[str, str]:
     """The MD5 of every output in dvc.lock, if what reads an output read that one."""
     found = stages(read)
-    outputs = {out["path"]: out["md5"] for stage in found for out in stage["outs"]}
+    locked = outputs(found)
     for stage in found:
         for dependency in stage["deps"]:
             path, md5 = dependency["path"], dependency["md5"]
-            if outputs.get(path, md5) != md5:
+            if locked.get(path, md5) != md5:
                 raise InputError(f"{paths.LOCK}: {path} was made anew after a stage had read it")
-    return outputs
+    return locked
 
 
 def _class_counts(content: bytes) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The decision between two models, and how it is told: console, Markdown, JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -58,7 +58,7 @@ class Verdict:
     accuracy: float | None = None
     comparison: Comparison | None = None
     classes: tuple[ClassRow, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -252,14 +252,10 @@ def _remarks(verdict: Verdict) -> list[str]:
 
 
 def _class_cells(row: ClassRow) -> tuple[str, ...]:
-    known = row.baseline is not None
-    return (
-        row.name,
-        f"{row.images:,}",
-        f"{row.baseline:.2%}" if known else "",
-        f"{row.here:.2%}",
-        f"{100 * (row.here - row.baseline):+.2f}" if row.baseline is not None else "",
-    )
+    before = change = ""
+    if row.baseline is not None:
+        before, change = f"{row.baseline:.2%}", f"{100 * (row.here - row.baseline):+.2f}"
+    return row.name, f"{row.images:,}", before, f"{row.here:.2%}", change
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

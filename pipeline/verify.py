@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipeline import paths, revision
 from pipeline.errors import InputError, IntegrityError, PipelineError
-from pipeline.results import Read, digest, stages
+from pipeline.results import Read, digest, outputs, stages
 
 SAME_ENOUGH = 5 / 10_000  # of the predictions may differ, where another processor made them
 
@@ -31,7 +31,7 @@ def verify() -> None:
     """
     head = revision.find("HEAD")
     cache = Path(_run("dvc", "cache", "dir").strip())
-    hashed, damaged = rehash(outputs(head.read), cache)
+    hashed, damaged = rehash(outputs(stages(head.read)), cache)
     print(f"{hashed} files in the cache are what dvc.lock says, {len(damaged)} are not", flush=True)
     if damaged:
         lines = [f"{path}: damaged in the cache; rm -f {file}" for path, file in damaged.items()]
@@ -41,11 +41,6 @@ def verify() -> None:
         rerun(clone)
         for line in compare(head.read, lambda path: (clone / path).read_bytes()):
             print(line)
-
-
-def outputs(read: Read) -> dict[str, str]:
-    """The MD5 that dvc.lock gives for each output; that of a folder ends in `.dir`."""
-    return {out["path"]: out["md5"] for stage in stages(read) for out in stage["outs"]}
 
 
 def rehash(expected: dict[str, str], cache: Path) -> tuple[int, dict[str, Path]]:
@@ -88,14 +83,12 @@ def rerun(clone: Path) -> None:
     """
     _run("git", "clone", "--quiet", ".", str(clone))
     _run("dvc", "cache", "dir", "--local", ".dvc/cache", folder=clone)
-    mirror = os.environ.get("DATASET_MIRROR", "")
-    here = {"DATASET_MIRROR": str(Path(mirror).resolve())} if Path(mirror).is_dir() else {}
-    done = subprocess.run(
-        (sys.executable, "-m", "dvc", "repro", "--force"),
-        cwd=clone,
-        env=os.environ | (here if mirror else {}),
-        check=False,
-    )
+    environment = dict(os.environ)
+    mirror = environment.get("DATASET_MIRROR", "")
+    if mirror and Path(mirror).is_dir():  # a relative path would lead elsewhere from the clone
+        environment["DATASET_MIRROR"] = str(Path(mirror).resolve())
+    command = (sys.executable, "-m", "dvc", "repro", "--force")
+    done = subprocess.run(command, cwd=clone, env=environment, check=False)  # noqa: S603
     if done.returncode:
         raise InputError("the run in the clone failed, so nothing can be said; see above")
 
@@ -110,7 +103,7 @@ def compare(committed: Read, made: Read) -> list[str]:
     Raises:
         IntegrityError: it may not.
     """
-    before, after = outputs(committed), outputs(made)
+    before, after = (outputs(stages(read)) for read in (committed, made))
     different = sorted(path for path in before | after if before.get(path) != after.get(path))
     if not different:
         if committed(paths.LOCK) != made(paths.LOCK):
@@ -119,7 +112,7 @@ def compare(committed: Read, made: Read) -> list[str]:
                 "the same: run dvc repro, then commit dvc.lock"
             )
         return [f"the same to the bit: dvc.lock, and with it {len(after)} outputs"]
-    theirs, ours = (_processor(read) for read in (committed, made))
+    theirs, ours = _processor(committed, before), _processor(made, after)
     changed, count = _changed(committed(paths.PREDICTIONS), made(paths.PREDICTIONS))
     lines = [
         *(f"{path}: not the same" for path in different),
@@ -132,10 +125,10 @@ def compare(committed: Read, made: Read) -> list[str]:
     return [*lines, f"accepted: on another processor, up to {SAME_ENOUGH:.2%} of them may"]
 
 
-def _processor(read: Read) -> str | None:
-    """Which one made the model that dvc.lock lists; None if that is not on record."""
+def _processor(read: Read, locked: dict[str, str]) -> str | None:
+    """Which one made the model among the `locked` outputs; None if that is not on record."""
     provenance = json.loads(read(paths.PROVENANCE))
-    made_this = provenance["model_md5"] == outputs(read).get(str(paths.MODEL))
+    made_this = provenance["model_md5"] == locked.get(str(paths.MODEL))
     return str(provenance["processor"]) if made_this else None
 
 
