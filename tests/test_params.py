@@ -190,6 +190,6 @@ def test_descriptions_state_the_ranges() -> None:
 
 def test_every_key_has_a_comment() -> None:
     lines = paths.PARAMS.read_text().splitlines()
-    commented = {line.split(":")[0].strip() for line in lines if " # " in line}
+    commented = {line.split(":")[0].strip(" #") for line in lines if " # " in line}
     sections = Params.model_json_schema()["$defs"].values()
     assert commented == {name for section in sections for name in section["properties"]}
