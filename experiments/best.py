@@ -17,7 +17,9 @@ SHOWN = 5
 KEYS = ("dataset.name", "preprocess.validation", "preprocess.seed")  # which images
 
 
-def ranked(runs: list[queue.Run], metric: str, images: sets.Flat) -> list[tuple[float, queue.Run]]:
+def ranked(
+    runs: Sequence[queue.Run], metric: str, images: sets.Flat
+) -> list[tuple[float, queue.Run]]:
     """Those of `runs` on the same `images`, best first, by the value of `metric` that each has."""
     found = [
         (run.history()[metric][-1], run)

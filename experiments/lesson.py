@@ -33,10 +33,10 @@ SAYS = {
     "lesson-deeper-32-16-16": "close to 128 neurons",
 }
 PANELS = {
-    "Epochs and neurons": ("20-epochs", "10-epochs", "16-neurons"),
-    "More layers": ("20-epochs", "16-neurons", "deeper"),
+    "Neurons and layers": ("20-epochs", "16-neurons", "deeper"),
     "Solver and learning rate": ("10-epochs", "sgd", "rate"),
 }
+LOWEST = 0.85  # share of right images below which a curve leaves the picture
 HEADER = (
     "| experiment | weights | training images, after 1 | 2 | the last | test images, after 3 | 10 "
     "| 20 | the lesson says |\n|" + "---|" * 9
@@ -66,7 +66,7 @@ def curves(found: dict[str, Histories]) -> Figure:
     Args:
         found: for each set its histories.
     """
-    figure = Figure(figsize=(12, 7.5))
+    figure = Figure(figsize=(10, 8))
     panels = figure.subplots(2, len(PANELS), sharey="row", squeeze=False)
     for column, (title, members) in enumerate(PANELS.items()):
         shown = {
@@ -82,7 +82,6 @@ def curves(found: dict[str, Histories]) -> Figure:
                     epochs,
                     values.mean(axis=0),
                     label=name.removeprefix(PREFIX),
-                    linestyle="--" if "10-epochs" in name and len(members) > 2 else "-",
                 )
                 axes.fill_between(
                     epochs,
@@ -103,9 +102,6 @@ def curves(found: dict[str, Histories]) -> Figure:
     for axes in panels.ravel():
         axes.set_ylim(max(lowest - 0.01, LOWEST), 1)
     return figure
-
-
-LOWEST = 0.85  # share of right images below which a curve leaves the picture
 
 
 def embed(page: str, table: str) -> str:
