@@ -97,7 +97,7 @@ def run_all(names: list[str], seeds: int, jobs: int) -> dict[str, list[Run]]:
         print(f"queue {number}/{len(todo)}  {name}", flush=True)
         _dvc("exp", "run", "--queue", "--name", name, *sets.changes(wanted[name]))
     if wanted.keys() - there.keys():
-        _dvc("queue", "start", "--jobs", str(jobs))
+        _start(jobs)
         for name in _as_they_finish(set(wanted) - set(there)):
             print(f"done  {name}", flush=True)
     there = finished()
@@ -106,6 +106,20 @@ def run_all(names: list[str], seeds: int, jobs: int) -> dict[str, list[Run]]:
             "\n".join(f"{name}: failed; see why: dvc queue logs {name}" for name in failed)
         )
     return {name: [there[f"{name}-seed-{seed}"] for seed in range(seeds)] for name in names}
+
+
+def _start(jobs: int) -> None:
+    """Starts DVC's workers, which live on, so that nothing may wait for the end of their output.
+
+    Raises:
+        InputError: DVC fails.
+    """
+    command = ("dvc", "queue", "start", "--jobs", str(jobs))
+    done = subprocess.run(  # noqa: S603
+        (sys.executable, "-m", *command), stdout=subprocess.DEVNULL, check=False
+    )
+    if done.returncode:
+        raise InputError(f"{' '.join(command)}: failed, see above")
 
 
 def _check(run: Run, wanted: sets.Flat) -> None:
