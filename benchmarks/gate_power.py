@@ -1,16 +1,18 @@
 """How often the gate errs: simulated pairs of models, and real ones trained with other seeds.
 
-`python -m benchmarks.gate_power` simulates, prints the table of docs/gate.md and draws
+`python -m benchmarks.gate_power` simulates, prints the tables of docs/gate.md and draws
 docs/gate.png; the same bytes every time. `python -m benchmarks.gate_power REV...` holds the
 predictions of git revisions, models that differ in their seed alone, against each other.
 
 The simulation: image i is taken for another class with probability p_i, the same for all models of
 a kind, independently of other images; p_i follows a beta distribution. A model is better or worse
 than its kind by a normal amount on the probit scale. The three numbers of `Spread`, measured on
-real models, fix the beta distribution and that amount.
+real models, fix the beta distribution and that amount. Over several seeds, the accuracies of a kind
+are normal.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -24,13 +26,14 @@ from scipy.stats import beta, norm
 
 from pipeline import figures, params, paths, results
 from pipeline.artifacts import write_png
-from pipeline.compare import discordant, drop_upper_bound
+from pipeline.compare import discordant, drop_upper_bound, mean_drop_upper_bound
 from pipeline.params import Gate
 from pipeline.revision import Revision
 
 PICTURE = Path("docs/gate.png")
 IMAGES = 10_000
 PAIRS = 2_000
+SEEDS = 5  # of each side, where gate.seeds is above 1
 DROPS = np.arange(13) / 800  # 0 to 1.5 points
 NEGLIGIBLE = 1e-7  # probability of an error below which an image is left out
 
@@ -70,6 +73,21 @@ def rejected(
     return float((bound > limits.margin).mean())
 
 
+def rejected_means(
+    spread: Spread, drop: float, pairs: int, limits: Gate, generator: np.random.Generator
+) -> float:
+    """The same of pairs of means over SEEDS seeds, by `gate.margin_seeds`."""
+    baseline = generator.normal(spread.accuracy, spread.deviation, (pairs, SEEDS))
+    candidate = generator.normal(spread.accuracy - drop, spread.deviation, (pairs, SEEDS))
+    bounds = np.array(
+        [
+            mean_drop_upper_bound(one, other, limits.confidence)
+            for one, other in zip(baseline, candidate, strict=True)
+        ]
+    )
+    return float((bounds > limits.margin_seeds).mean())
+
+
 def simulate(
     spread: Spread, drop: float, pairs: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -104,11 +122,11 @@ def error_probabilities(spread: Spread) -> NDArray[np.float64]:
     return found
 
 
-def curves(pairs: int, limits: Gate) -> dict[str, list[float]]:
-    """The share of rejected pairs of each spread at each of DROPS."""
+def curves(reject: Callable[..., float], pairs: int, limits: Gate) -> dict[str, list[float]]:
+    """The share of pairs of each spread at each of DROPS that `reject` finds."""
     return {
         name: [
-            rejected(spread, drop, pairs, limits, np.random.Generator(np.random.Philox(key=number)))
+            reject(spread, drop, pairs, limits, np.random.Generator(np.random.Philox(key=number)))
             for number, drop in enumerate(DROPS)
         ]
         for name, spread in SPREADS.items()
@@ -173,8 +191,9 @@ def main(names: list[str]) -> None:
     if names:
         print(compare_revisions(names, limits), end="")
         return
-    shares = curves(PAIRS, limits)
-    print(table(shares), end="")
+    shares = curves(rejected, PAIRS, limits)
+    print(table(shares))
+    print(table(curves(rejected_means, PAIRS, limits)), end="")
     with figures.style():
         write_png(PICTURE, draw(shares, limits))
 

@@ -4,6 +4,7 @@
 `run`     one of them, in this folder: make experiment NAME=cnn-small
 `queue`   many of them, each in a folder of its own, and what came out
 `lesson`  those of the lesson over several seeds, a table and a picture: make lesson
+`seeds`   the committed parameters over several seeds, for the gate: make seeds
 `spread`  mean and deviation
 `ladder`  one of them over several seeds, as a row of README's table: make ladder NAME=mlp-best
 `best`    the experiment that validates best: make best METRIC=val_accuracy

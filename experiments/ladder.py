@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("name", help="a set of experiments/sets.yaml")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many (5)")
     options = parser.parse_args(arguments)
-    runs = queue.run_all([options.name], options.seeds, jobs=1)
+    runs = queue.run_all([options.name], range(options.seeds), jobs=1)
     print(f"\non {os.cpu_count()} cores\n\n{HEADER}\n{row(options.name, runs[options.name])}")
     return 0
 

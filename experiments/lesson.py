@@ -126,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
     page = PAGE.read_text(encoding="utf-8")
     embed(page, "")  # before hours of work
     names = [name for name in sets.load() if name.startswith(PREFIX)]
-    runs = queue.run_all(names, options.seeds, options.jobs)
+    runs = queue.run_all(names, range(options.seeds), options.jobs)
     found = {name: [run.history() for run in runs[name]] for name in names}
     rows = [row(name, runs[name][0].weights(), found[name]) for name in names]
     table = "\n".join([HEADER, *rows])

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -71,24 +71,22 @@ def finished() -> dict[str, Run]:
     return {name: Run(name, Revision(name, commit)) for name, commit in pairs}
 
 
-def run_all(names: list[str], seeds: int, jobs: int) -> dict[str, list[Run]]:
-    """Runs each set of `names` with the seeds from 0 on, and waits for all of them.
+def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list[Run]]:
+    """Runs each set of `names` with each of `seeds`, and waits for all of them.
 
     Args:
         names: of sets.
-        seeds: how many of each.
+        seeds: values of train.seed.
         jobs: how many at once.
 
     Returns:
-        The runs of each set, in the order of their seeds.
+        The runs of each set, in the order of `seeds`.
 
     Raises:
         InputError: an experiment has such a name, but other parameters.
         TrainingError: one failed.
     """
-    wanted = {
-        f"{name}-seed-{seed}": sets.settings(name, seed) for name in names for seed in range(seeds)
-    }
+    wanted = {f"{name}-seed-{seed}": sets.settings(name, seed) for name in names for seed in seeds}
     there, waiting = finished(), _waiting()
     for name in wanted.keys() & there.keys():
         _check(there[name], wanted[name])
@@ -105,7 +103,7 @@ def run_all(names: list[str], seeds: int, jobs: int) -> dict[str, list[Run]]:
         raise TrainingError(
             "\n".join(f"{name}: failed; see why: dvc queue logs {name}" for name in failed)
         )
-    return {name: [there[f"{name}-seed-{seed}"] for seed in range(seeds)] for name in names}
+    return {name: [there[f"{name}-seed-{seed}"] for seed in seeds] for name in names}
 
 
 def _start(jobs: int) -> None:

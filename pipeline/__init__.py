@@ -32,12 +32,13 @@ fills them in. Stages do not import each other; what they share is below them:
 `errors`     what can go wrong, and the exit codes
 `stage`      a stage as a program
 
-These two have their own:
+They have their own:
 
 `results`    the predictions of a run, believed where all that says something of them agrees
 `workspace`  the results here, and whether they are up to date
 `revision`   the results of a git commit
-`compare`    the statistics of two models on the same images
+`seeds`      the accuracies of models trained with other seeds
+`compare`    the statistics of two models on the same images, or of several
 `verdict`    the decision, and how it is told
 
 No stage depends on this file, so it holds this text alone.

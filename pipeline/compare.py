@@ -2,12 +2,13 @@
 
 Only the images that one of the two gets right and the other wrong tell them apart. Throughout, n is
 the number of images, b that of images which the baseline alone gets right, c that of images which
-the candidate alone gets right; the drop in accuracy is (b - c) / n.
+the candidate alone gets right; the drop in accuracy is (b - c) / n. Where both were trained with
+several seeds, the means of their accuracies tell more.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 
 
 def discordant(
@@ -64,6 +65,34 @@ def mcnemar(b: int, c: int) -> float:
     Percentages", Psychometrika 12 (1947), 153-157.
     """
     return float(binomtest(b, b + c).pvalue) if b + c else 1.0
+
+
+def mean_drop_upper_bound(
+    baseline: NDArray[np.float64], candidate: NDArray[np.float64], confidence: float
+) -> float:
+    """The upper end of the one-sided interval of the drop in mean accuracy, over training seeds.
+
+    With means m, sample variances v and counts k of both sides, (m₁ - m₂) + t·sqrt(v₁/k₁ + v₂/k₂),
+    where t is the quantile of Student's distribution with Welch's degrees of freedom.
+
+    Source: Welch, "The Generalization of 'Student's' Problem when Several Different Population
+    Variances are Involved", Biometrika 34 (1947), 28-35.
+
+    Args:
+        baseline: (k₁,) accuracies, at least 2.
+        candidate: (k₂,) accuracies, at least 2.
+        confidence: that the true drop is not above the bound, 0.5 to 1.
+
+    Returns:
+        A share of the images.
+    """
+    sides = (baseline, candidate)
+    of_means = np.array([side.var(ddof=1) / len(side) for side in sides])
+    drop, variance = baseline.mean() - candidate.mean(), of_means.sum()
+    if not variance:
+        return float(drop)
+    freedom = variance**2 / sum(of_means**2 / [len(side) - 1 for side in sides])
+    return float(drop + t.ppf(confidence, freedom) * np.sqrt(variance))
 
 
 def accuracy_by_class(

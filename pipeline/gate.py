@@ -6,17 +6,23 @@ the one in git's commit REV. docs/gate.md says how it decides, and how often it 
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import params, paths, results, revision, verdict, workspace
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import params, paths, results, revision, seeds, verdict, workspace
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.errors import InputError, PipelineError
 from pipeline.params import Gate
 from pipeline.results import Results
 from pipeline.revision import NoBaselineError, Revision
 from pipeline.verdict import Verdict
+
+FIRST = f"commit {paths.SEEDS} with gate.seeds 1 first (make seeds SEEDS=5), then raise gate.seeds"
 
 
 def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
@@ -44,7 +50,13 @@ def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
         there = results.load(baseline.read, where, "name another commit: --baseline REV")
         _check_comparable(here, there, baseline)
         limits, notes = _limits(ours, _section(baseline.read, where))
-        found = verdict.decide(here, there, limits, name=str(baseline), notes=notes)
+        both = None
+        if limits.seeds > 1:
+            both = (
+                _accuracies(baseline.read, there, limits.seeds, where, FIRST),
+                _accuracies(workspace.read, here, limits.seeds, "here", seeds.REMEDY),
+            )
+        found = verdict.decide(here, there, limits, name=str(baseline), seeds=both, notes=notes)
     workspace.check_status()  # after all that is quick: DVC takes a second
     return found
 
@@ -53,6 +65,18 @@ def _baseline(name: str | None) -> Revision:
     found = revision.default() if name is None else revision.find(name)
     if not found.holds(paths.PREDICTIONS):
         raise NoBaselineError(f"the baseline {found} has no {paths.PREDICTIONS}")
+    return found
+
+
+def _accuracies(
+    read: results.Read, model: Results, expected: int, where: str, remedy: str
+) -> NDArray[np.float64]:
+    """Those of the models of several seeds, at least as many as `expected`."""
+    found = seeds.load(read, model, where, remedy)
+    if len(found) < expected:
+        raise InputError(
+            f"{where}: {paths.SEEDS} has {len(found)} seeds, gate.seeds is {expected}; {remedy}"
+        )
     return found
 
 
@@ -128,6 +152,9 @@ def main(arguments: Sequence[str]) -> int:
         found = judge(options.baseline, allow_missing_baseline=options.allow_missing_baseline)
     except PipelineError as error:
         found = Verdict("cannot tell", tuple(str(error).splitlines()))
+    except Exception as error:  # noqa: BLE001  # Python's own exit code for it is that of a rejection
+        traceback.print_exc()
+        found = Verdict("cannot tell", (f"an error of the gate itself, see above: {error!r}",))
     try:
         if options.markdown:
             write_bytes(options.markdown, verdict.markdown(found).encode())

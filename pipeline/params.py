@@ -179,6 +179,12 @@ class Gate(Section):
         lt=1,
         description="a number from 0.5 and below 1, with which it must exclude that drop",
     )
+    seeds: Annotated[int, Field(ge=1, le=100)] = Field(
+        description="a whole number from 1 to 100, models of each side; above 1 their means decide"
+    )
+    margin_seeds: Accuracy = Field(
+        description="a number from 0 to 1, the drop of the mean that the gate must exclude"
+    )
 
 
 class Params(Section):

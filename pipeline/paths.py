@@ -26,6 +26,7 @@ EVALUATE_METRICS = METRICS / "evaluate.json"
 PREDICTIONS = METRICS / "predictions.csv"
 CURVES = METRICS / "curves.png"
 CONFUSION = METRICS / "confusion.png"
+SEEDS = METRICS / "seeds.json"  # in git, and no DVC output: models of other seeds, for the gate
 MISTAKES = METRICS / "mistakes.png"
 PROVENANCE = METRICS / "provenance.json"  # in git, and no DVC output: it differs by machine
 TIMING = METRICS / "timing.json"  # seconds: ignored by git, and no DVC output

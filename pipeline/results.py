@@ -83,7 +83,7 @@ def _load(read: Read) -> Results:
         raise InputError(f"{paths.LOCK}: does not say which test images there were")
     counts = _class_counts(content[paths.PREPROCESS_METRICS])
     results = Results(
-        _json(content[paths.DOWNLOAD_METRICS], paths.DOWNLOAD_METRICS),
+        parse_json(content[paths.DOWNLOAD_METRICS], paths.DOWNLOAD_METRICS),
         locked[str(paths.TEST)],
         tuple(counts),
         *_predictions(content[paths.PREDICTIONS], tuple(counts)),
@@ -94,7 +94,7 @@ def _load(read: Read) -> Results:
             f"{paths.PREDICTIONS}: {found} images by class, {paths.PREPROCESS_METRICS} has "
             f"{list(counts.values())}"
         )
-    _check_metrics(_json(content[paths.EVALUATE_METRICS], paths.EVALUATE_METRICS), results)
+    _check_metrics(parse_json(content[paths.EVALUATE_METRICS], paths.EVALUATE_METRICS), results)
     return results
 
 
@@ -139,7 +139,7 @@ def _locked(read: Read) -> dict[str, str]:
 
 def _class_counts(content: bytes) -> dict[str, int]:
     """The classes in their order, and how many test images of each there are."""
-    metrics = _json(content, paths.PREPROCESS_METRICS)
+    metrics = parse_json(content, paths.PREPROCESS_METRICS)
     try:
         return {row["class"]: row["images"] for row in metrics["images"]["test"]["per_class"]}
     except (LookupError, TypeError) as error:
@@ -198,33 +198,33 @@ def _check_metrics(metrics: dict[str, Any], results: Results) -> None:
         ],
     }
     for name, value in expected.items():
-        if not _close(metrics.get(name), value):
+        if not close(metrics.get(name), value):
             raise InputError(
                 f"{paths.EVALUATE_METRICS}: {name} is {json.dumps(metrics.get(name))}, the "
                 f"predictions make it {json.dumps(value)}"
             )
 
 
-def _close(found: object, expected: object) -> bool:
+def close(found: object, expected: object) -> bool:
     """Equal, numbers but for the last digits, whose rounding a library may change."""
     if isinstance(expected, dict):
         return (
             isinstance(found, dict)
             and found.keys() == expected.keys()
-            and all(_close(found[key], expected[key]) for key in expected)
+            and all(close(found[key], expected[key]) for key in expected)
         )
     if isinstance(expected, list):
         return (
             isinstance(found, list)
             and len(found) == len(expected)
-            and all(map(_close, found, expected))
+            and all(map(close, found, expected))
         )
     if isinstance(expected, float):
         return type(found) in (int, float) and math.isclose(found, expected, rel_tol=1e-9)  # type: ignore[arg-type]
     return found == expected
 
 
-def _json(content: bytes, path: Path) -> dict[str, Any]:
+def parse_json(content: bytes, path: Path) -> dict[str, Any]:
     """An object whose numbers are all finite."""
 
     def number(text: str) -> float:

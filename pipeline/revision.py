@@ -110,6 +110,15 @@ def tracked() -> set[str]:
     return set(filter(None, _git("ls-files", "-z").split("\0")))
 
 
+def uncommitted() -> list[str]:
+    """Those of them that are not as in HEAD.
+
+    Raises:
+        InputError: this is no git repository, or has no commit.
+    """
+    return list(filter(None, _git("diff", "--name-only", "--relative", "-z", "HEAD").split("\0")))
+
+
 def _commit(name: str) -> str:
     """The hash of the commit called `name`, empty if there is none."""
     done = _run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")

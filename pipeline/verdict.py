@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.compare import discordant, drop_upper_bound, mcnemar
+from pipeline.compare import discordant, drop_upper_bound, mcnemar, mean_drop_upper_bound
 from pipeline.params import Gate
 from pipeline.results import Results
 
@@ -47,6 +48,16 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class SeedsComparison:
+    """The mean accuracy over the seeds here against the baseline's."""
+
+    baseline: tuple[float, ...]  # accuracy for each seed
+    here: tuple[float, ...]
+    drop: float  # of the mean, a share of the images
+    upper_bound: float  # of the drop
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether the model here may replace the baseline's."""
 
@@ -57,6 +68,7 @@ class Verdict:
     images: int = 0
     accuracy: float | None = None
     comparison: Comparison | None = None
+    seeds: SeedsComparison | None = None
     classes: tuple[ClassRow, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -86,6 +98,8 @@ def stricter(one: Gate, other: Gate) -> Gate:
         },
         margin=min(one.margin, other.margin),
         confidence=max(one.confidence, other.confidence),
+        seeds=max(one.seeds, other.seeds),
+        margin_seeds=min(one.margin_seeds, other.margin_seeds),
     )
 
 
@@ -95,27 +109,30 @@ def decide(
     limits: Gate,
     *,
     name: str | None = None,
+    seeds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Verdict:
     """Holds the model here against the floors, and against the baseline if there is one.
+
+    Where there are several seeds, their means are compared, and the two models only shown.
 
     Args:
         here: its predictions.
         baseline: those of the model to replace, of the same images.
         limits: what to hold them against.
         name: of the baseline.
+        seeds: accuracies of the baseline's models and of those here, one for each seed.
         notes: what a reader should know besides.
     """
     reasons = _below_the_floors(here, limits)
     comparison = None
     if baseline:
         comparison = _compare(here, baseline, limits.confidence)
-        if not comparison.upper_bound <= limits.margin:
-            reasons.append(
-                f"the drop of {_points(comparison.drop)} points may be as much as "
-                f"{_points(comparison.upper_bound)} ({limits.confidence:.0%} confidence), and "
-                f"gate.margin is {_points(limits.margin)}"
-            )
+    over_seeds = _compare_seeds(*seeds, limits.confidence) if seeds else None
+    if over_seeds:
+        reasons += _above("mean drop", over_seeds, limits, "margin_seeds")
+    elif comparison:
+        reasons += _above("drop", comparison, limits, "margin")
     return Verdict(
         "reject" if reasons else "accept",
         tuple(reasons),
@@ -124,9 +141,34 @@ def decide(
         len(here.labels),
         here.accuracy,
         comparison,
+        over_seeds,
         _class_rows(here, baseline),
         notes,
     )
+
+
+def _compare_seeds(
+    baseline: NDArray[np.float64], here: NDArray[np.float64], confidence: float
+) -> SeedsComparison:
+    return SeedsComparison(
+        tuple(baseline.tolist()),
+        tuple(here.tolist()),
+        float(baseline.mean() - here.mean()),
+        mean_drop_upper_bound(baseline, here, confidence),
+    )
+
+
+def _above(name: str, found: Comparison | SeedsComparison, limits: Gate, margin: str) -> list[str]:
+    """A line if the drop may be above the limit called `margin`."""
+    allowed = getattr(limits, margin)
+    if found.upper_bound <= allowed:
+        return []
+    reason = (
+        f"the {name} of {_points(found.drop)} points may be as much as "
+        f"{_points(found.upper_bound)} ({limits.confidence:.0%} confidence), and "
+        f"gate.{margin} is {_points(allowed)}"
+    )
+    return [reason]
 
 
 def _below_the_floors(here: Results, limits: Gate) -> list[str]:
@@ -215,7 +257,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     """What was measured, before and here, and the limit."""
-    limits, compared = verdict.limits, verdict.comparison
+    limits, compared, seeds = verdict.limits, verdict.comparison, verdict.seeds
     if verdict.accuracy is None or limits is None:
         return []
     rows = [
@@ -229,13 +271,7 @@ def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     ]
     if compared:
         rows += [
-            ("drop, points", "", _points(compared.drop), ""),
-            (
-                f"drop at most, points, {limits.confidence:.0%} confidence",
-                "",
-                _points(compared.upper_bound),
-                f"at most {_points(limits.margin)}",
-            ),
+            *_drop_rows("drop", compared, limits.confidence, None if seeds else limits.margin),
             (
                 "images right in this one alone",
                 f"{len(compared.newly_wrong):,}",
@@ -244,7 +280,33 @@ def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
             ),
             ("McNemar's exact p", "", f"{compared.mcnemar_p:.3g}", ""),
         ]
+    if seeds:
+        rows += [
+            (
+                "mean accuracy over seeds",
+                f"{np.mean(seeds.baseline):.2%} of {len(seeds.baseline)}",
+                f"{np.mean(seeds.here):.2%} of {len(seeds.here)}",
+                "",
+            ),
+            (
+                "standard deviation, points",
+                _points(np.std(seeds.baseline, ddof=1)),
+                _points(np.std(seeds.here, ddof=1)),
+                "",
+            ),
+            *_drop_rows("mean drop", seeds, limits.confidence, limits.margin_seeds),
+        ]
     return rows
+
+
+def _drop_rows(
+    name: str, found: Comparison | SeedsComparison, confidence: float, margin: float | None
+) -> list[tuple[str, str, str, str]]:
+    limit = "" if margin is None else f"at most {_points(margin)}"
+    return [
+        (f"{name}, points", "", _points(found.drop), ""),
+        (f"{name} at most, {confidence:.0%} confidence", "", _points(found.upper_bound), limit),
+    ]
 
 
 def _remarks(verdict: Verdict) -> list[str]:
@@ -269,6 +331,6 @@ def escape(text: str) -> str:
     return " ".join(safe.split())
 
 
-def _points(share: float) -> str:
+def _points(share: float | np.floating[Any]) -> str:
     """Percentage points."""
     return f"{100 * share:.2f}"

@@ -9,7 +9,7 @@ from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.params import parse
 from pipeline.results import digest, stages
-from pipeline.revision import tracked
+from pipeline.revision import tracked, uncommitted
 
 REMEDY = "run dvc repro, then commit dvc.lock and metrics"
 ABSENT = {"deleted", "not in cache"}  # what dvc status says of data that this clone has not got
@@ -47,6 +47,16 @@ def check_lock() -> None:
                 raise InputError(
                     f"stale: {key} in {paths.PARAMS} has changed since the last run; {REMEDY}"
                 )
+
+
+def check_committed() -> None:
+    """Checks that the files that git knows are as in the last commit.
+
+    Raises:
+        InputError: one has changed.
+    """
+    if changed := uncommitted():
+        raise InputError(f"{changed[0]} is not as in the last commit; git commit it, or restore it")
 
 
 def check_status() -> None:

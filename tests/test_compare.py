@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 
-from pipeline.compare import accuracy_by_class, discordant, drop_upper_bound, mcnemar
+from pipeline.compare import (
+    accuracy_by_class,
+    discordant,
+    drop_upper_bound,
+    mcnemar,
+    mean_drop_upper_bound,
+)
 
 LABELS = np.array([0, 1, 1, 2])
 BASELINE = np.array([0, 1, 0, 0])
@@ -97,3 +104,19 @@ def test_mcnemar_is_symmetric(case: tuple[int, int, int]) -> None:
 def test_accuracy_by_class_by_hand() -> None:
     found = accuracy_by_class(LABELS, CANDIDATE, 4)
     np.testing.assert_array_equal(found, [1, 1 / 2, 0, np.nan])
+
+
+def test_bound_of_means_is_welchs_interval() -> None:
+    generator = np.random.Generator(np.random.Philox(key=1))
+    for counts_of_seeds in ((2, 2), (5, 5), (3, 8)):
+        one, other = (generator.normal(0.98, 0.001 * count, count) for count in counts_of_seeds)
+        welch = ttest_ind(one, other, equal_var=False, alternative="less")
+        expected = welch.confidence_interval(0.95).high
+        assert mean_drop_upper_bound(one, other, 0.95) == pytest.approx(expected, rel=1e-9)
+
+
+def test_bound_of_means_without_any_spread() -> None:
+    assert mean_drop_upper_bound(np.array([0.75, 0.75]), np.array([0.5, 0.5]), 0.95) == 0.25
+    # variances 0 and 1/8 of two each: 1/2 + t(0.95; 1)·√(1/16), and that t is tan(0.45·π)
+    bound = mean_drop_upper_bound(np.array([1.0, 1.0]), np.array([0.25, 0.75]), 0.95)
+    assert bound == pytest.approx(0.5 + np.tan(0.45 * np.pi) / 4)

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import gate, paths, revision, verdict
+from pipeline import gate, paths, revision, seeds, verdict
 from pipeline.artifacts import write_csv, write_json
 from pipeline.params import Gate
 from pipeline.results import COLUMNS, Results, digest
@@ -76,6 +76,25 @@ class Repository:
         test = {"total": len(labels), "per_class": per_class}
         write_json(metrics / "preprocess.json", {"images": {"test": test}})
         self.lock()
+
+    def seeds(self, wrong: Sequence[range], made_from: str = "") -> None:
+        """Writes what `make seeds` would of models that err where they are told, for each seed."""
+        self.write_seeds(
+            [
+                {
+                    "seed": seed,
+                    "accuracy": 1 - len(images) / len(LABELS),
+                    "mistakes": {str(i): str((LABELS[i] + 1) % 10) for i in images},
+                }
+                for seed, images in enumerate(wrong)
+            ],
+            made_from,
+        )
+
+    def write_seeds(self, rows: list[dict[str, Any]], made_from: str = "") -> None:
+        digest_here = seeds.fingerprint(lambda path: (self.root / path).read_bytes())
+        content = {"made_from": made_from or digest_here, "seeds": rows}
+        write_json(self.root / paths.SEEDS, content)
 
     def lock(self, **digests: str) -> None:
         """Writes the dvc.lock that `dvc repro` would, and `digests` for data that is not here."""
@@ -203,6 +222,64 @@ def test_a_worse_model_is_rejected_with_its_numbers(
     # 30 newly wrong of 2,000: 1.5 points, and 1.6449·√(30 - 900/2000)/2000 more
     assert drop.startswith("the drop of 1.50 points may be as much as 1.95 (95% confidence), and ")
     assert drop in capsys.readouterr().out
+
+
+SEEDS = [range(first, first + 30 + more) for first, more in ((1, 0), (100, 2), (200, 4))]
+
+
+def with_seeds(repository: Repository, here: Sequence[range] = SEEDS) -> None:
+    """The baseline has three seeds and asks for them; the models here err where `here` says."""
+    repository.git("switch", "--quiet", "main")
+    repository.edit(paths.PARAMS, "seeds: 1", "seeds: 3")
+    repository.seeds([BASELINE, *SEEDS[1:]])
+    repository.commit("Three seeds")
+    repository.git("switch", "--quiet", "--create", "after")
+    repository.run(here[0])
+    repository.seeds(here)
+    repository.commit("Another")
+
+
+def test_over_seeds_the_means_decide(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_seeds(repository, [range(40, 85), *SEEDS[1:]])  # one seed worse than the margin allows
+    repository.edit(paths.PARAMS, "margin_seeds: 0.003", "margin_seeds: 0.5")
+    repository.git("switch", "--quiet", "--create", "strict")
+    code, found = judged("--baseline", "main", "--markdown", "../gate.md")
+    assert (code, found["outcome"]) == (1, "reject")
+    assert found["comparison"]["upper_bound"] > 0.005
+    compared = found["seeds"]
+    # mistakes 30, 32, 34 and 45, 32, 34 of 2,000: 5 more on the mean
+    assert compared["drop"] == pytest.approx(5 / 2_000)
+    # variances 4 and 49: 5 + t·√(53/3), where t(0.95; 2.3242 degrees of freedom) is 2.6602
+    assert compared["upper_bound"] == pytest.approx(
+        (5 + 2.6602 * (53 / 3) ** 0.5) / 2_000, rel=1e-4
+    )
+    (reason,) = found["reasons"]
+    assert reason.startswith("the mean drop of 0.25 points may be as much as 0.81 (95%")
+    assert "| mean accuracy over seeds | 98.40% of 3 | 98.15% of 3 |" in Path(
+        "../gate.md"
+    ).read_text().replace("&#37;", "%")
+    assert "mean drop at most, 95% confidence" in capsys.readouterr().out
+
+
+def test_equal_models_over_seeds_are_accepted(repository: Repository) -> None:
+    with_seeds(repository, [range(300 + 50 * i, 330 + 50 * i + i) for i in range(4)])
+    code, found = judged("--baseline", "main")
+    assert (code, found["reasons"]) == (0, [])
+    assert len(found["seeds"]["here"]) == 4
+
+
+def test_an_error_of_the_gate_is_no_verdict(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.chdir(repository.root)
+    monkeypatch.setattr(verdict, "_compare", fail)
+    assert gate.main(["--baseline", "main"]) == 2
+    assert "an error of the gate itself, see above: ZeroDivisionError()" in capsys.readouterr().err
 
 
 # What the gate takes for the baseline if none is named: how the repository stands, and which.
@@ -454,6 +531,62 @@ def small_drops_in_a_class(repository: Repository) -> None:
     repository.lock()
 
 
+def seeded(*rows: tuple[int, range, float]) -> Callable[[Repository], None]:
+    """Seeds, what each takes for the next class, and the accuracy that is claimed."""
+
+    def change(repository: Repository) -> None:
+        with_seeds(repository)
+        repository.write_seeds(
+            [
+                {
+                    "seed": seed,
+                    "accuracy": accuracy,
+                    "mistakes": {str(i): str((LABELS[i] + 1) % 10) for i in images},
+                }
+                for seed, images, accuracy in rows
+            ]
+        )
+
+    return change
+
+
+def after_seeds(change: Callable[[Repository], None]) -> Callable[[Repository], None]:
+    def both(repository: Repository) -> None:
+        with_seeds(repository)
+        change(repository)
+
+    return both
+
+
+def fewer_seeds_asked_for(repository: Repository) -> None:
+    with_seeds(repository, [range(60), range(60, 120), range(120, 180)])
+    repository.edit(paths.PARAMS, "seeds: 3", "seeds: 1")
+    repository.edit(paths.PARAMS, "floor: 0.975", "floor: 0.5")
+
+
+def first_seeds(repository: Repository) -> None:
+    repository.edit(paths.PARAMS, "seeds: 1", "seeds: 3")
+    repository.seeds(SEEDS)
+
+
+def other_parameters(repository: Repository) -> None:
+    with_seeds(repository)
+    repository.edit(paths.PARAMS, "epochs: 10", "epochs: 11", lock=True)
+
+
+def of_a_folder(seeds_here: list[Any]) -> Callable[[Repository], None]:
+    def change(repository: Repository) -> None:
+        with_seeds(repository)
+        repository.write_seeds(seeds_here)
+
+    return change
+
+
+def accuracy_of(images: range) -> float:
+    return 1 - len(images) / len(LABELS)
+
+
+FIRST, SECOND, THIRD = ((seed, images, accuracy_of(images)) for seed, images in enumerate(SEEDS))
 REJECT, CANNOT_TELL = 1, 2
 TRUE_ACCURACY = f'"accuracy": {1 - 30 / 2_000},\n  "accuracy_interval"'
 
@@ -724,6 +857,69 @@ FOOLING: dict[str, tuple[Callable[[Repository], None], int, str]] = {
         REJECT,
         "class 6 has accuracy 9",
     ),
+    "seeds missing": (
+        after_seeds(removed(paths.SEEDS)),
+        CANNOT_TELL,
+        "metrics/seeds.json: cannot be read (No such file or directory); make it again: make seeds",
+    ),
+    "too few seeds": (
+        seeded(FIRST, SECOND),
+        CANNOT_TELL,
+        "metrics/seeds.json has 2 seeds, gate.seeds is 3; make it again: make seeds",
+    ),
+    "an accuracy of a seed raised": (
+        seeded(FIRST, SECOND, (2, SEEDS[2], 0.999)),
+        CANNOT_TELL,
+        "seed 2: accuracy is 0.999, its mistakes make it 0.983",
+    ),
+    "an accuracy of a seed NaN": (
+        after_seeds(
+            edited(paths.SEEDS, '"accuracy": 0.9', '"accuracy": NaN, "was": 0.9', lock=False)
+        ),
+        CANNOT_TELL,
+        "metrics/seeds.json: holds NaN, which is no number",
+    ),
+    "the best seed twice": (
+        seeded(FIRST, (1, *FIRST[1:]), THIRD),
+        CANNOT_TELL,
+        "seed 1: its mistakes are those of seed 0, so both are one model",
+    ),
+    "a seed twice": (
+        seeded(FIRST, SECOND, (1, *THIRD[1:])),
+        CANNOT_TELL,
+        "seed 1: expected a whole number, each seed once",
+    ),
+    "seeds of another model": (
+        seeded((0, range(5), accuracy_of(range(5))), SECOND, THIRD),
+        CANNOT_TELL,
+        "none of its models is the one of metrics/predictions.csv",
+    ),
+    "a mistake that is none": (
+        of_a_folder([{"seed": 0, "accuracy": 0.9995, "mistakes": {"1": str(LABELS[1])}}]),
+        CANNOT_TELL,
+        f"image 1 taken for '{LABELS[1]}' is no mistake",
+    ),
+    "a mistake beyond the images": (
+        of_a_folder([{"seed": 0, "accuracy": 0.9995, "mistakes": {"2000": "1"}}]),
+        CANNOT_TELL,
+        "seed 0: found image '2000', expected 0 to 1999",
+    ),
+    "seeds damaged": (of_a_folder([[]]), CANNOT_TELL, "metrics/seeds.json: is damaged, near"),
+    "seeds of other parameters": (
+        other_parameters,
+        CANNOT_TELL,
+        "metrics/seeds.json: stale: its models were made from other code, parameters or data",
+    ),
+    "fewer seeds asked for in the same change": (
+        fewer_seeds_asked_for,
+        REJECT,
+        "gate.seeds: 1 here, but 3 holds, the baseline's",
+    ),
+    "seeds that the baseline has not": (
+        first_seeds,
+        CANNOT_TELL,
+        "has no such file; commit metrics/seeds.json with gate.seeds 1 first",
+    ),
     "a shallow clone": (shallow, CANNOT_TELL, "this clone is shallow: git fetch --unshallow"),
     "no repository": (no_repository, CANNOT_TELL, "not a git repository"),
 }
@@ -792,7 +988,14 @@ def test_a_text_of_a_class_name_cannot_write_markdown() -> None:
     name = "](http://localhost) |<img>\n# `@all`"
     images = np.zeros(4, dtype=np.intp)
     results = Results({}, "", (name, "b"), images, images + 1, np.ones(4))
-    limits = Gate(floor=0.5, class_floors={name: 0.5}, margin=0.1, confidence=0.9)
+    limits = Gate(
+        floor=0.5,
+        class_floors={name: 0.5},
+        margin=0.1,
+        confidence=0.9,
+        seeds=1,
+        margin_seeds=0.1,
+    )
     text = verdict.markdown(verdict.decide(results, None, limits))
     assert f"| {verdict.escape(name)} | 4 |" in text
     for sign in ("](", "<img", "\n# ", "@all", "`"):
@@ -814,6 +1017,8 @@ limits = st.builds(
     class_floors=st.dictionaries(st.sampled_from("abc"), shares),
     margin=shares,
     confidence=st.floats(0.5, 0.999),
+    seeds=st.integers(1, 100),
+    margin_seeds=shares,
 )
 
 
@@ -849,6 +1054,8 @@ def test_the_stricter_limits_are_stricter_than_both(one: Gate, other: Gate) -> N
     for limit in (one, other):
         assert found.floor >= limit.floor
         assert found.margin <= limit.margin
+        assert found.seeds >= limit.seeds
+        assert found.margin_seeds <= limit.margin_seeds
         assert found.confidence >= limit.confidence
         assert all(found.class_floors[name] >= floor for name, floor in limit.class_floors.items())
 

@@ -37,6 +37,8 @@ gate:
   class_floors: {"8": 0.95}
   margin: 0.005
   confidence: 0.95
+  seeds: 1
+  margin_seeds: 0.003
 evaluate:
   calibration_bins: 15
   mistakes: 25
@@ -109,6 +111,12 @@ REFUSED = {
     "margin negative": ("margin: 0.005", "margin: -0.1", "gate.margin: found -0.1"),
     "margin NaN": ("margin: 0.005", "margin: .nan", "gate.margin: found nan"),
     "confidence 1": ("confidence: 0.95", "confidence: 1", "gate.confidence: found 1; below 1"),
+    "seeds 0": ("seeds: 1", "seeds: 0", "gate.seeds: found 0; from 1 to 100"),
+    "margin of seeds in points": (
+        "margin_seeds: 0.003",
+        "margin_seeds: 3",
+        "gate.margin_seeds: found 3; from 0 to 1",
+    ),
     "confidence of a coin": ("confidence: 0.95", "confidence: 0.3", "gate.confidence: found 0.3"),
     "not YAML": ("dataset:\n", "dataset: [\n", "is not YAML"),
     "tab": ("  name: mnist", "\tname: mnist", "is not YAML"),

@@ -40,6 +40,8 @@ PARAMETERS = {
     "gate.class_floors": ('{"8": 0.5}', []),
     "gate.margin": ("0.1", []),
     "gate.confidence": ("0.9", []),
+    "gate.seeds": ("5", []),
+    "gate.margin_seeds": ("0.1", []),
 }
 
 # Some of them, and the stages that run after such a change.
@@ -75,6 +77,7 @@ FILES = {
     "results": [],
     "revision": [],
     "score": ["evaluate"],
+    "seeds": [],
     "split": ["preprocess", "train", "evaluate"],
     "stage": ALL,
     "train": ["train"],
