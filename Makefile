@@ -9,7 +9,7 @@ export GIT_AUTHOR_EMAIL ?= $(or $(shell git config user.email),pipeline@localhos
 export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
 export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 
-.PHONY: help setup demo repro verify gate seeds experiment lesson ladder best test check bench lock schema
+.PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best test check bench lock schema
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,9 @@ verify: setup ## Prove that the committed results come out again, in a clone, wi
 
 gate: setup ## Compare with an earlier revision: make gate BASELINE=REV
 	python -m pipeline.gate $(if $(BASELINE),--baseline '$(BASELINE)')
+
+report: setup ## Write report.html, the comparison with pictures: make report BASELINE=REV
+	python -m pipeline.report $(if $(BASELINE),--baseline '$(BASELINE)')
 
 seeds: setup ## Train the committed parameters with more seeds, for the gate: make seeds SEEDS=5
 	@python -m experiments.seeds $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(JOBS),--jobs '$(JOBS)')

@@ -9,8 +9,8 @@
 | `evaluate`   | models/model.keras,               | metrics/evaluate.json,                       |
 |              | data/processed/test, history.csv  | metrics/predictions.csv, pictures            |
 
-`gate` then says whether the model may replace the one of an earlier revision, and `verify` whether
-the committed results come out again.
+`gate` then says whether the model may replace the one of an earlier revision, `report` makes a page
+of it, and `verify` says whether the committed results come out again.
 
 A stage is a module with one function that takes its parameters and its paths, and a `main` that
 fills them in. Stages do not import each other; what they share is below them:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -54,12 +55,18 @@ def curves(history: dict[str, NDArray[np.float64]]) -> Figure:
                 color=color,
                 label=f"{label}, {shown} at the end",
             )
-        axes.set(title=name.capitalize(), xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        by_epoch(axes, name)
     return figure
+
+
+def by_epoch(axes: Axes, name: str) -> None:
+    """Finishes a plot of the loss or the accuracy by epoch."""
+    axes.set(title=name.capitalize(), xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    if name == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
 
 
 def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> Figure:

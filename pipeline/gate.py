@@ -39,7 +39,7 @@ def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
     workspace.check_lock()
     ours = _section(workspace.read, "here")
     try:
-        baseline = _baseline(name)
+        baseline = find_baseline(name)
     except NoBaselineError as error:
         if not allow_missing_baseline:
             raise NoBaselineError(f"{error}; --allow-missing-baseline checks the floors") from error
@@ -61,7 +61,13 @@ def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
     return found
 
 
-def _baseline(name: str | None) -> Revision:
+def find_baseline(name: str | None) -> Revision:
+    """The revision called `name`, or the default one.
+
+    Raises:
+        InputError: there is no such revision.
+        NoBaselineError: there is none to compare with, or it has no predictions.
+    """
     found = revision.default() if name is None else revision.find(name)
     if not found.holds(paths.PREDICTIONS):
         raise NoBaselineError(f"the baseline {found} has no {paths.PREDICTIONS}")

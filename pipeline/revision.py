@@ -110,6 +110,11 @@ def tracked() -> set[str]:
     return set(filter(None, _git("ls-files", "-z").split("\0")))
 
 
+def head() -> str:
+    """The commit that is checked out, in short, and whether files of git's differ from it."""
+    return _git("rev-parse", "--short=7", "HEAD") + (", with changes" if uncommitted() else "")
+
+
 def uncommitted() -> list[str]:
     """Those of them that are not as in HEAD.
 

@@ -75,7 +75,7 @@ def calibration_error(
 
 
 def confusion(
-    labels: NDArray[np.uint8], predicted: NDArray[np.intp], classes: int
+    labels: NDArray[np.integer[Any]], predicted: NDArray[np.intp], classes: int
 ) -> NDArray[np.intp]:
     """How many images of each class (row) were taken for each class (column); (C, C)."""
     return np.bincount(labels.astype(np.intp) * classes + predicted, minlength=classes**2).reshape(

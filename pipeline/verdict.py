@@ -214,29 +214,27 @@ def _class_rows(here: Results, baseline: Results | None) -> tuple[ClassRow, ...]
 def console(verdict: Verdict) -> str:
     """A title, a short table, and the reasons."""
     lines = [f"gate: {verdict.title}"]
-    rows = _rows(verdict)
-    if rows:
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    if table := rows(verdict):
+        widths = [max(len(row[column]) for row in table) for column in range(4)]
         lines += [
             "  ".join(
                 [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3))]
             ).rstrip()
-            for row in rows
+            for row in table
         ]
     if verdict.comparison and verdict.comparison.newly_wrong:
         shown = [str(image.index) for image in verdict.comparison.newly_wrong[:SHOWN]]
         more = len(verdict.comparison.newly_wrong) - len(shown)
         lines.append(f"newly wrong: {', '.join(shown)}{f' and {more} more' if more else ''}")
-    return "\n".join([*lines, *_remarks(verdict)]) + "\n"
+    return "\n".join([*lines, *remarks(verdict)]) + "\n"
 
 
 def markdown(verdict: Verdict) -> str:
     """The same for a summary, with every class."""
     lines = [f"### Gate: {escape(verdict.title)}", ""]
-    lines += [f"- {escape(remark)}" for remark in _remarks(verdict)]
-    rows = _rows(verdict)
-    if rows:
-        lines += ["", *_table(rows)]
+    lines += [f"- {escape(remark)}" for remark in remarks(verdict)]
+    if table := rows(verdict):
+        lines += ["", *_table(table)]
     if verdict.classes:
         header = ("class", "images", "baseline", "here", "change, points")
         lines += ["", "<details><summary>By class</summary>", ""]
@@ -255,12 +253,12 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     return content | {"gated": verdict.comparison is not None, "exit_code": verdict.exit_code}
 
 
-def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
-    """What was measured, before and here, and the limit."""
+def rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
+    """What was measured, before and here, and the limit; a header first, nothing if nothing was."""
     limits, compared, seeds = verdict.limits, verdict.comparison, verdict.seeds
     if verdict.accuracy is None or limits is None:
         return []
-    rows = [
+    found = [
         ("", "baseline", "here", "limit"),
         (
             f"accuracy on {verdict.images:,} images",
@@ -270,7 +268,7 @@ def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
         ),
     ]
     if compared:
-        rows += [
+        found += [
             *_drop_rows("drop", compared, limits.confidence, None if seeds else limits.margin),
             (
                 "images right in this one alone",
@@ -281,7 +279,7 @@ def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
             ("McNemar's exact p", "", f"{compared.mcnemar_p:.3g}", ""),
         ]
     if seeds:
-        rows += [
+        found += [
             (
                 "mean accuracy over seeds",
                 f"{np.mean(seeds.baseline):.2%} of {len(seeds.baseline)}",
@@ -296,7 +294,7 @@ def _rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
             ),
             *_drop_rows("mean drop", seeds, limits.confidence, limits.margin_seeds),
         ]
-    return rows
+    return found
 
 
 def _drop_rows(
@@ -309,7 +307,8 @@ def _drop_rows(
     ]
 
 
-def _remarks(verdict: Verdict) -> list[str]:
+def remarks(verdict: Verdict) -> list[str]:
+    """Why, and what a reader should know besides, a line each."""
     return [*verdict.reasons, *verdict.notes]
 
 

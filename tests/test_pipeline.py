@@ -74,6 +74,7 @@ FILES = {
     "paths": ALL,
     "preprocess": ["preprocess"],
     "progress": ["train"],
+    "report": [],
     "results": [],
     "revision": [],
     "score": ["evaluate"],
