@@ -21,7 +21,6 @@ from pipeline.revision import Revision
 
 LOOK = 2  # seconds between two looks at what has finished
 ASK = 20  # seconds between two questions to DVC, each of which takes it a second
-WAITING = ("Queued", "Running")
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,17 @@ def _as_they_finish(names: set[str]) -> Iterator[str]:
 
 def _waiting() -> set[str]:
     """The experiments that DVC's queue has yet to finish."""
-    lines = [line.split() for line in _dvc("queue", "status").splitlines()]
-    return {words[1] for words in lines if words and words[-1] in WAITING}
+    return waiting(_dvc("queue", "status"))
+
+
+def waiting(status: str) -> set[str]:
+    """The same from what `dvc queue status` prints.
+
+    Of a worker that was killed it says for ever that its experiment is running.
+    """
+    alive = {"Queued"} if "Worker status: 0 active, 0 idle" in status else {"Queued", "Running"}
+    lines = map(str.split, status.splitlines())
+    return {words[1] for words in lines if words and words[-1] in alive}
 
 
 def _dvc(*arguments: str, check: bool = True) -> str:

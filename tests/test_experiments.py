@@ -77,7 +77,7 @@ def test_one_after_the_other_in_this_folder(workspace: Workspace) -> None:
     shorter = workspace.root / "experiments/sets.yaml"
     shorter.write_text(re.sub(r"epochs: \d\d", "epochs: 2", shorter.read_text()))
     for name, layers in (
-        ("cnn-small", ([12, 24, 40], [])),
+        ("cnn-small", ([8, 24, 44], [])),
         ("lesson-deeper-16-16", ([], [16, 16])),
     ):
         workspace.run("python", "-m", "experiments.run", name, "--seed", "3")
@@ -104,6 +104,20 @@ def test_seconds_of_a_whole_training() -> None:
     assert queue.training_seconds(LOG.replace("/11", "/3")) == 12.0
     assert queue.training_seconds(LOG) is None  # it went on from the eighth epoch
     assert queue.training_seconds("Stage 'train' is cached") is None
+
+
+STATUS = """Task     Name    Created    Status
+fab52ee  one     12:43 PM   Running
+f23a65f  two     12:43 PM   Queued
+a6cedd6  three   12:43 PM   Success
+
+Worker status: {} active, 0 idle
+"""
+
+
+def test_what_a_killed_worker_had_is_not_waited_for() -> None:
+    assert queue.waiting(STATUS.format(1)) == {"one", "two"}
+    assert queue.waiting(STATUS.format(0)) == {"two"}
 
 
 class Made(queue.Run):
