@@ -68,10 +68,11 @@ best: setup ## Name the experiment that validates best: make best METRIC=val_acc
 test: setup ## Run the test suite
 	python -m pytest
 
-check: setup ## Lint, check the format, check the types
+check: setup ## Lint, check the format, check the types, check the workflows
 	ruff check
 	ruff format --check
 	mypy
+	zizmor --offline --quiet .github
 
 bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the four archives
 	python -m benchmarks.bench $(MNIST)
