@@ -21,6 +21,7 @@ from pipeline.revision import Revision
 
 LOOK = 2  # seconds between two looks at what has finished
 ASK = 20  # seconds between two questions to DVC, each of which takes it a second
+PATIENCE = 6  # answers that nothing is left: a busy worker does not always answer in time
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,15 @@ def _check(run: Run, wanted: sets.Flat) -> None:
 
 def _as_they_finish(names: set[str]) -> Iterator[str]:
     """Each of `names` when it has finished, until none of the rest is waited for any more."""
-    left, asked = set(names), time.monotonic()
+    left, asked, silent = set(names), time.monotonic(), 0
     while left:
         time.sleep(LOOK)
         done = left & finished().keys()
         yield from sorted(done)
         left -= done
         if left and time.monotonic() - asked > ASK:
-            if not left & _waiting():
+            silent = 0 if left & _waiting() else silent + 1
+            if silent == PATIENCE:
                 return
             asked = time.monotonic()
 
