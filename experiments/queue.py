@@ -17,7 +17,7 @@ from io import StringIO
 from experiments import sets
 from pipeline import paths
 from pipeline.errors import InputError, TrainingError
-from pipeline.revision import Revision
+from pipeline.revision import Revision, git
 
 LOOK = 2  # seconds between two looks at what has finished
 ASK = 20  # seconds between two questions to DVC, each of which takes it a second
@@ -64,9 +64,9 @@ def training_seconds(log: str) -> float | None:
 
 def finished() -> dict[str, Run]:
     """The experiments of the commit that is checked out, by name."""
-    head = _git("rev-parse", "HEAD")
+    head = git("rev-parse", "HEAD")
     folder = f"refs/exps/{head[:2]}/{head[2:]}/"
-    lines = _git("for-each-ref", "--format=%(refname) %(objectname)", folder).splitlines()
+    lines = git("for-each-ref", "--format=%(refname) %(objectname)", folder).splitlines()
     pairs = (line.removeprefix(folder).split() for line in lines)
     return {name: Run(name, Revision(name, commit)) for name, commit in pairs}
 
@@ -166,16 +166,9 @@ def _dvc(*arguments: str, check: bool = True) -> str:
     Raises:
         InputError: it fails.
     """
-    return _run(sys.executable, "-m", "dvc", *arguments, check=check)
-
-
-def _git(*arguments: str) -> str:
-    return _run("git", *arguments).strip()
-
-
-def _run(*command: str, check: bool = True) -> str:
+    command = (sys.executable, "-m", "dvc", *arguments)
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if check and done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
-        raise InputError(f"{' '.join(command[-3:])}: {said}")
+        raise InputError(f"dvc {' '.join(arguments[:3])}: {said}")
     return done.stdout

@@ -1,13 +1,13 @@
 """The named sets of parameters in sets.yaml, and what they ask of DVC."""
 
 import json
-import subprocess
 from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.params import parse
+from pipeline.revision import Revision
 
 SETS = Path(__file__).with_name("sets.yaml")
 Flat = dict[str, object]  # values of parameters by section.key
@@ -61,15 +61,8 @@ def settings(name: str, seed: int) -> Flat:
     Raises:
         InputError: there is no such set, or no commit.
     """
-    done = subprocess.run(  # noqa: S603, no shell
-        ("git", "show", f"HEAD:./{paths.PARAMS}"),  # noqa: S607, the user's git
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        said = " ".join(done.stderr.decode(errors="replace").split())
-        raise InputError(f"the committed {paths.PARAMS} cannot be read: {said}")
-    return flat(done.stdout, f"HEAD:{paths.PARAMS}") | named(name) | {"train.seed": seed}
+    committed = Revision("HEAD", "HEAD").read(paths.PARAMS)
+    return flat(committed, f"HEAD:{paths.PARAMS}") | named(name) | {"train.seed": seed}
 
 
 def changes(wanted: Flat) -> list[str]:

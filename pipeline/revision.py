@@ -35,7 +35,7 @@ class Revision:
 
     def holds(self, path: Path) -> bool:
         """Whether there is such a file in it."""
-        return bool(_git("ls-tree", "--name-only", self.commit, "--", str(path)))
+        return bool(git("ls-tree", "--name-only", self.commit, "--", str(path)))
 
     def read(self, path: Path) -> bytes:
         """The content of `path` in this revision.
@@ -76,11 +76,11 @@ def default() -> Revision:
         InputError: this is no git repository with a commit, or no main branch is known.
         NoBaselineError: HEAD is the first commit.
     """
-    _git("rev-parse", "--git-dir")
+    git("rev-parse", "--git-dir")
     head = _commit("HEAD")
     if not head:
         raise NoBaselineError("there is no commit yet, so no baseline")
-    if _git("branch", "--show-current") not in ("main", "master"):
+    if git("branch", "--show-current") not in ("main", "master"):
         main = next(filter(_commit, MAIN_BRANCHES), None)
         if not main:
             raise InputError(
@@ -107,12 +107,12 @@ def tracked() -> set[str]:
     Raises:
         InputError: this is no git repository.
     """
-    return set(filter(None, _git("ls-files", "-z").split("\0")))
+    return set(filter(None, git("ls-files", "-z").split("\0")))
 
 
 def head() -> str:
     """The commit that is checked out, in short, and whether files of git's differ from it."""
-    return _git("rev-parse", "--short=7", "HEAD") + (", with changes" if uncommitted() else "")
+    return git("rev-parse", "--short=7", "HEAD") + (", with changes" if uncommitted() else "")
 
 
 def uncommitted() -> list[str]:
@@ -121,7 +121,7 @@ def uncommitted() -> list[str]:
     Raises:
         InputError: this is no git repository, or has no commit.
     """
-    return list(filter(None, _git("diff", "--name-only", "--relative", "-z", "HEAD").split("\0")))
+    return list(filter(None, git("diff", "--name-only", "--relative", "-z", "HEAD").split("\0")))
 
 
 def _commit(name: str) -> str:
@@ -131,13 +131,13 @@ def _commit(name: str) -> str:
 
 
 def _if_shallow() -> str:
-    if _git("rev-parse", "--is-shallow-repository") != "true":
+    if git("rev-parse", "--is-shallow-repository") != "true":
         return ""
     return "; this clone is shallow: git fetch --unshallow (in CI, a full fetch depth)"
 
 
-def _git(*arguments: str) -> str:
-    """What git prints.
+def git(*arguments: str) -> str:
+    """What git prints, without the end of the line.
 
     Raises:
         InputError: git fails.

@@ -90,9 +90,10 @@ def test_the_browser_would_tell(browser: Browser) -> None:
     assert any("example.test" in request for request in browser.requests)
 
 
-@pytest.fixture
-def compared(workspace: Workspace) -> Workspace:
-    """Two commits whose models differ in their learning rate."""
+@pytest.fixture(scope="module")
+def compared(reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two commits whose models differ in their learning rate. Not to be changed: copy it."""
+    workspace = reproduced.copy(tmp_path_factory.mktemp("report") / "repository")
     workspace.set("gate.floor", "0.5")
     workspace.run("git", "commit", "--quiet", "--all", "--message", "Baseline")
     workspace.set("train.learning_rate", "0.01")
@@ -135,10 +136,11 @@ def test_a_page_of_its_own(compared: Workspace, browser: Browser) -> None:
         assert int(found[1]) <= width
 
 
-def test_a_clone_without_data(compared: Workspace) -> None:
-    shutil.rmtree(compared.root / "data/processed")
-    compared.run(*REPORT)
-    page = (compared.root / "report.html").read_text()
+def test_a_clone_without_data(compared: Workspace, tmp_path: Path) -> None:
+    clone = compared.copy(tmp_path / "clone")
+    shutil.rmtree(clone.root / "data/processed")
+    clone.run(*REPORT)
+    page = (clone.root / "report.html").read_text()
     assert "<img" not in page
     assert "The pictures are not in this clone: dvc pull, or dvc repro." in page
 
