@@ -166,6 +166,8 @@ def test_a_change_does_not_judge_itself(runner: Runner) -> None:
     assert last.returncode == 1
     assert "gate: REJECT" in last.stdout
     assert "gate.floor: 0.0 here, but 0.5 holds, the baseline's" in last.stdout
+    assert runner.step(steps("ci")["Summary"]).returncode == 0
+    assert (runner.folder / "summary").read_text().startswith("### Gate: REJECT")
 
 
 @pytest.mark.long
