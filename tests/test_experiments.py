@@ -299,3 +299,29 @@ def test_the_lesson_and_the_ladder(workspace: Workspace) -> None:
         ).stdout.split()
     ]
     assert f"| {percent(accuracies)} | 2 |" in result.stdout
+
+
+@pytest.mark.long
+def test_seeds_for_the_gate(workspace: Workspace) -> None:
+    workspace.set("gate.floor", "0.5")
+    workspace.set("gate.margin_seeds", "0.5")
+    refused = workspace.run("python", "-m", "experiments.seeds", "--seeds", "2", check=False)
+    assert refused.returncode == 2
+    assert "is not as in the last commit; git commit it, or restore it" in refused.stderr
+    workspace.run("git", "commit", "--quiet", "--all", "--message", "Baseline")
+    made = workspace.run("python", "-m", "experiments.seeds", "--seeds", "2").stdout
+    assert made.endswith(" % over 2 seeds\nmetrics/seeds.json\n")
+    workspace.run("git", "add", "--all")
+    workspace.run("git", "commit", "--quiet", "--message", "Two seeds")
+
+    workspace.set("gate.seeds", "2")
+    workspace.set("train.learning_rate", "0.002")
+    workspace.repro()
+    judge = ("python", "-m", "pipeline.gate", "--baseline", "HEAD")
+    stale = workspace.run(*judge, check=False)
+    assert stale.returncode == 2
+    assert "metrics/seeds.json: stale" in stale.stderr
+    workspace.run("git", "commit", "--quiet", "--all", "--message", "Changed")
+    workspace.run("python", "-m", "experiments.seeds")
+    accepted = workspace.run("python", "-m", "pipeline.gate", "--baseline", "HEAD~1")
+    assert "mean accuracy over seeds" in accepted.stdout
