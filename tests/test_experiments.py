@@ -225,9 +225,16 @@ def test_no_best_of_none(workspace: Workspace) -> None:
     assert "the test images choose nothing" in result.stderr
 
 
-def wait(workspace: Workspace) -> None:
-    while "Worker status: 0 active" not in workspace.run("dvc", "queue", "status").stdout:
-        pass
+STATES = ("Queued", "Running", "Success", "Failed")
+
+
+def wait(workspace: Workspace) -> dict[str, str]:
+    """The status of every experiment of the queue, when none is left to finish."""
+    while True:
+        lines = map(str.split, workspace.run("dvc", "queue", "status").stdout.splitlines())
+        status = {words[1]: words[-1] for words in lines if words and words[-1] in STATES}
+        if not {"Queued", "Running"} & set(status.values()):
+            return status
 
 
 @pytest.mark.long
@@ -237,12 +244,7 @@ def test_a_sweep_goes_on_after_what_is_refused(workspace: Workspace) -> None:
     widths = ("--set-param", "model.hidden_units=[16],[32]")
     workspace.run("dvc", "exp", "run", "--queue", "--name", "sweep", *sweep, *widths)
     workspace.run("dvc", "queue", "start", "--jobs", "2")
-    wait(workspace)
-    status = {
-        words[1]: words[-1]
-        for words in map(str.split, workspace.run("dvc", "queue", "status").stdout.splitlines())
-        if words[1:] and words[1].startswith("sweep-")
-    }
+    status = wait(workspace)
     assert status == {
         f"sweep-{number}": "Failed" if number in (3, 4) else "Success" for number in range(1, 7)
     }
