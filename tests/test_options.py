@@ -48,7 +48,7 @@ def test_an_option_learns_and_matters(option: str, workspace: Workspace) -> None
     change(workspace, OPTIONS[option])
     workspace.run(*TRAIN)
     assert workspace.read(*RESULTS)["metrics/history.csv"] != before["metrics/history.csv"]
-    rows = list(csv.DictReader((workspace.root / "metrics/history.csv").open()))
+    rows = list(csv.DictReader((workspace.root / "metrics/history.csv").read_text().splitlines()))
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert float(rows[-1]["val_accuracy"]) > 0.85  # chance is 0.1
 
@@ -64,18 +64,18 @@ def test_an_architecture_comes_out_the_same_killed_or_not(
     workspace.run(*TRAIN)
     assert workspace.read(*RESULTS) == once
 
-    process = subprocess.Popen(
+    with subprocess.Popen(
         TRAIN,
         cwd=workspace.root,
         env=workspace.environment(),
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("epoch  3/60"):
-            process.kill()
-    assert process.wait() == -9
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("epoch  3/60"):
+                process.kill()
+    assert process.returncode == -9
     for path in RESULTS:
         (workspace.root / path).unlink()
     assert "going on after epoch " in workspace.run(*TRAIN).stdout
