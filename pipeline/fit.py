@@ -84,6 +84,7 @@ def fit(
         jit_compile=compiled,
         steps_per_execution=STREAMED_STEPS if streamed else 1,
     )
+    optimizer.build(model.trainable_variables)  # while it is traced, it would be traced again
     keeper = KeepState(checkpoint) if checkpoint else None
     history = keeper.restore(model) if keeper else {}
     done = len(history.get("loss", []))
@@ -214,7 +215,6 @@ class KeepState(keras.callbacks.Callback):
         Returns:
             The values of the epochs that are done, empty at the start.
         """
-        model.optimizer.build(model.trainable_variables)
         state = self.checkpoint.load()
         if state:
             for variable, value in zip(_variables(model), state.variables, strict=True):
