@@ -1,24 +1,27 @@
 """The plain way: what a good user of Keras writes from its documentation.
 
-`python benchmarks/plain.py FOLDER` loads MNIST from the four archives in FOLDER, fits the network
+`python -m benchmarks.plain FOLDER` loads MNIST from the four archives in FOLDER, fits the network
 and the number of epochs of params.yaml, and evaluates it.
 """
 
-import gzip
 import sys
+from functools import cache
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.archives import Bytes, load
+from benchmarks.clock import Clock
+from benchmarks.ways import Training
 
 
-def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images, (N, 28, 28) float32 from 0 to 1, and the labels, (N,), of `train` or `t10k`."""
-    with gzip.open(folder / f"{name}-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    return images.astype("float32") / 255, labels
+@cache
+def scaled(folder: Path, name: str) -> tuple[NDArray[np.float32], Bytes]:
+    """The images of `train` or `t10k` from 0 to 1, and their labels."""
+    images, labels = load(folder, name)
+    return images.astype(np.float32) / np.float32(255), labels
 
 
 def build(hidden_units: list[int], *, regularised: bool = False) -> keras.Model:
@@ -62,10 +65,40 @@ def build(hidden_units: list[int], *, regularised: bool = False) -> keras.Model:
     return model
 
 
+def train(
+    folder: Path,
+    units: list[int],
+    batch_size: int,
+    epochs: int,
+    *,
+    seed: int = 0,
+    regularised: bool = False,
+    enough: float = 2.0,
+) -> Training:
+    """Trains a new network until it is right on a share `enough` of the test images."""
+    (images, labels), (test_images, test_labels) = (
+        scaled(folder, name) for name in ("train", "t10k")
+    )
+    if regularised:  # smoothing wants a number per class
+        labels, test_labels = map(keras.utils.to_categorical, (labels, test_labels))
+    keras.utils.set_random_seed(seed)
+    clock = Clock(enough)
+    build(units, regularised=regularised).fit(
+        images,
+        labels,
+        batch_size=batch_size,
+        epochs=epochs,
+        validation_data=(test_images, test_labels),
+        callbacks=[clock],
+        verbose=0,
+    )
+    return clock.training
+
+
 def main(folder: Path) -> None:
     """Loads, fits, evaluates."""
-    train_images, train_labels = load(folder, "train")
-    test_images, test_labels = load(folder, "t10k")
+    train_images, train_labels = scaled(folder, "train")
+    test_images, test_labels = scaled(folder, "t10k")
     model = build([512])
     model.fit(
         train_images,

@@ -1,0 +1,68 @@
+"""The engine of `pipeline.fit`, started as the stage `train` starts it."""
+
+import time
+from pathlib import Path
+
+from pipeline import backend
+
+backend.start()
+
+import keras  # noqa: E402
+
+from benchmarks.archives import load  # noqa: E402
+from benchmarks.clock import Clock  # noqa: E402
+from benchmarks.ways import Training  # noqa: E402
+from pipeline.checkpoint import Checkpoint, State  # noqa: E402
+from pipeline.fit import fit  # noqa: E402
+from pipeline.models import mlp  # noqa: E402
+from pipeline.noise import Augment  # noqa: E402
+from pipeline.split import Split  # noqa: E402
+from pipeline.train import make_loss  # noqa: E402
+
+
+class TimedCheckpoint(Checkpoint):
+    """Counts the seconds that it takes."""
+
+    seconds = 0.0
+
+    def save(self, state: State) -> None:
+        """As the checkpoint does."""
+        started = time.perf_counter()
+        super().save(state)
+        self.seconds += time.perf_counter() - started
+
+
+def train(
+    folder: Path,
+    units: list[int],
+    batch_size: int,
+    epochs: int,
+    *,
+    seed: int = 0,
+    regularised: bool = False,
+    enough: float = 2.0,
+    checkpoints: Path | None = None,
+) -> Training:
+    """Trains a new network until it is right on a share `enough` of the test images."""
+    train_split, test_split = (
+        Split(*load(folder, name), tuple("0123456789")) for name in ("train", "t10k")
+    )
+    keras.utils.set_random_seed(seed)
+    clock = Clock(enough)
+    checkpoint = TimedCheckpoint(checkpoints, {}) if checkpoints else None
+    fit(
+        mlp((28, 28), 10, 1 / 255, hidden_units=units, dropout=0.2 if regularised else 0.0),
+        train_split,
+        test_split,
+        optimizer=keras.optimizers.Adam(weight_decay=1e-4 if regularised else None),
+        loss=make_loss(0.1 if regularised else 0.0),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        augment=Augment(shift=2 if regularised else 0),
+        callbacks=[clock],
+        checkpoint=checkpoint,
+    )
+    if checkpoint:
+        return clock.training._replace(keeping=checkpoint.seconds)
+    return clock.training
