@@ -21,7 +21,8 @@ from pipeline.revision import Revision, git
 
 LOOK = 2  # seconds between two looks at what has finished
 ASK = 20  # seconds between two questions to DVC, each of which takes it a second
-PATIENCE = 6  # answers that nothing is left: a busy worker does not always answer in time
+PATIENCE = 6  # answers that no worker is at it: a busy one does not always answer in time
+NO_WORKER = "Worker status: 0 active, 0 idle"  # in the words of `dvc queue status`
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,16 @@ def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list
         TrainingError: one failed.
     """
     wanted = {f"{name}-seed-{seed}": sets.settings(name, seed) for name in names for seed in seeds}
-    there, waiting = finished(), _waiting()
+    there, queued = finished(), waiting(_dvc("queue", "status"))
     for name in wanted.keys() & there.keys():
         _check(there[name], wanted[name])
-    todo = [name for name in wanted if name not in there and name not in waiting]
+    todo = [name for name in wanted if name not in there and name not in queued]
     for number, name in enumerate(todo, start=1):
         print(f"queue {number}/{len(todo)}  {name}", flush=True)
         _dvc("exp", "run", "--queue", "--name", name, *sets.changes(wanted[name]))
     if wanted.keys() - there.keys():
         _start(jobs)
-        for name in _as_they_finish(set(wanted) - set(there)):
+        for name in _as_they_finish(set(wanted) - set(there), jobs):
             print(f"done  {name}", flush=True)
     there = finished()
     if failed := [name for name in wanted if name not in there]:
@@ -130,7 +131,7 @@ def _check(run: Run, wanted: sets.Flat) -> None:
             )
 
 
-def _as_they_finish(names: set[str]) -> Iterator[str]:
+def _as_they_finish(names: set[str], jobs: int) -> Iterator[str]:
     """Each of `names` when it has finished, until none of the rest is waited for any more."""
     left, asked, silent = set(names), time.monotonic(), 0
     while left:
@@ -139,23 +140,23 @@ def _as_they_finish(names: set[str]) -> Iterator[str]:
         yield from sorted(done)
         left -= done
         if left and time.monotonic() - asked > ASK:
-            silent = 0 if left & _waiting() else silent + 1
+            status = _dvc("queue", "status")
+            queued = left & waiting(status)
+            silent = 0 if queued and NO_WORKER not in status else silent + 1
             if silent == PATIENCE:
-                return
+                if not queued:
+                    return
+                _start(jobs)  # DVC starts none beside one that is about to end
+                silent = 0
             asked = time.monotonic()
 
 
-def _waiting() -> set[str]:
-    """The experiments that DVC's queue has yet to finish."""
-    return waiting(_dvc("queue", "status"))
-
-
 def waiting(status: str) -> set[str]:
-    """The same from what `dvc queue status` prints.
+    """The experiments that DVC has yet to finish, from what `dvc queue status` prints.
 
     Of a worker that was killed it says for ever that its experiment is running.
     """
-    alive = {"Queued"} if "Worker status: 0 active, 0 idle" in status else {"Queued", "Running"}
+    alive = {"Queued"} if NO_WORKER in status else {"Queued", "Running"}
     lines = map(str.split, status.splitlines())
     return {words[1] for words in lines if words and words[-1] in alive}
 
