@@ -22,7 +22,8 @@ fills them in. Stages do not import each other; what they share is below them:
 `split`      labelled images on the disk, and which are held out
 `models`     a builder for each architecture
 `fit`        the training engine
-`noise`      what differs from step to step on purpose: dropout, moved images
+`layers`     what stands in for Keras's layers while a network trains
+`noise`      what differs from step to step on purpose: moved images, random numbers
 `progress`   what a training tells while it runs
 `checkpoint` what a killed training goes on from
 `backend`    how TensorFlow starts

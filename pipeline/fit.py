@@ -15,7 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.checkpoint import Checkpoint, State
-from pipeline.noise import Augment, Noise, with_noise
+from pipeline.layers import for_training
+from pipeline.noise import Augment, Noise
 from pipeline.split import Split
 
 VALIDATION_BATCH = 2000  # images at once
@@ -67,6 +68,7 @@ def fit(
     if not compiled:
         tf.config.experimental.enable_op_determinism()
     noise = Noise(seed, optimizer)
+    network = for_training(network, noise, compiled=compiled)
     shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
     model: BatchModel
     if streamed:
@@ -103,11 +105,11 @@ def fit(
 
 
 class BatchModel(keras.Model):
-    """`network` with noise in training, whose training step is an optimizer step on a batch."""
+    """`network`, whose training step is an optimizer step on a batch."""
 
     def __init__(self, network: keras.Model, noise: Noise, augment: Augment) -> None:
         super().__init__()
-        self.network = with_noise(network, noise)
+        self.network = network
         self.noise = noise
         self.augment = augment
 

@@ -1,8 +1,7 @@
-"""What differs from step to step of a training on purpose: dropped units, moved images.
+"""What differs from step to step of a training on purpose: random numbers, moved images.
 
 Every number follows from the seed, the step and its place in the program, so that a training that
-was interrupted goes on with the same ones. Keras's own layers count their calls instead, and inside
-a compiled epoch its Dropout takes nine times as long.
+was interrupted goes on with the same ones. Keras's own layers count their calls instead.
 """
 
 import math
@@ -12,7 +11,7 @@ import keras
 import tensorflow as tf
 
 PLACES = 1000  # in a program that draw numbers; the dropout layers come first
-SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 4, PLACES)
+FLIP, SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 5, PLACES)
 
 
 class Noise:
@@ -32,38 +31,6 @@ class Noise:
         return tf.random.stateless_uniform(shape, key, alg="philox")
 
 
-class Dropout(keras.layers.Layer):
-    """What `keras.layers.Dropout` does, with numbers of `Noise`."""
-
-    def __init__(self, rate: float, noise: Noise, place: int) -> None:
-        super().__init__()
-        self.rate = rate
-        self.noise = noise
-        self.place = place
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Zeroes a share `rate` of `inputs` in training, and scales up the rest to make up for it.
-
-        (Srivastava et al., JMLR 15, 2014.)
-        """
-        if not training:
-            return inputs
-        kept = self.noise.uniform(self.place, tf.shape(inputs)) >= self.rate
-        return tf.where(kept, inputs / (1 - self.rate), 0.0)
-
-
-def with_noise(network: keras.Model, noise: Noise) -> keras.Model:
-    """`network` with the same layers, so the same weights, and `Dropout` from here for Keras's."""
-    places = iter(range(PLACES))
-
-    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if type(layer) is keras.layers.Dropout:
-            return Dropout(layer.rate, noise, next(places))
-        return layer
-
-    return keras.models.clone_model(network, clone_function=replace)
-
-
 @dataclass(frozen=True)
 class Augment:
     """Moves every image of a training step at random; what comes in from outside is 0."""
@@ -71,6 +38,7 @@ class Augment:
     shift: int = 0  # up to so many whole pixels up, down, left and right
     rotation: float = 0.0  # up to so many degrees about the centre, either way
     zoom: float = 0.0  # up to this share larger or smaller
+    flip: bool = False  # left for right, every other one
 
     def frame(self, images: tf.Tensor) -> tf.Tensor:
         """`images`, (N, height, width) uint8, with room to shift, as `take` wants them."""
@@ -104,6 +72,8 @@ class Augment:
         if self.rotation or self.zoom:
             angle = math.radians(self.rotation) * (2 * draw(ANGLE) - 1)
             images = turned(images, angle, 1 + self.zoom * (2 * draw(ZOOM) - 1))
+        if self.flip:
+            images = tf.where(draw(FLIP) < 1 / 2, tf.reverse(images, [2]), images)
         return images
 
 

@@ -92,6 +92,7 @@ class Augment(Section):
     zoom: float = Field(
         ge=0, le=0.9, description="a number from 0 to 0.9, the share larger or smaller"
     )
+    flip: bool = Field(description="true or false, mirror half of them, left for right")
 
 
 class Train(Section):

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 STAGES = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
-TENSORFLOW = {"backend", "models", "fit", "noise", "progress", "train", "evaluate"}
+TENSORFLOW = {"backend", "models", "fit", "layers", "noise", "progress", "train", "evaluate"}
 
 
 def imports(path: Path) -> set[str]:

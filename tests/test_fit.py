@@ -95,7 +95,7 @@ def trained(*, streamed: bool = False, drop_last: bool = False) -> tuple[list[fl
         batch_size=16,
         seed=7,
         drop_last=drop_last,
-        augment=Augment(shift=1, rotation=10.0, zoom=0.1),
+        augment=Augment(shift=1, rotation=10.0, zoom=0.1, flip=True),
         streamed=streamed,
         callbacks=[],
     )

@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
@@ -13,7 +12,7 @@ backend.start()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from pipeline.noise import Augment, Dropout, Noise, turned, with_noise  # noqa: E402
+from pipeline.noise import Augment, Noise, turned  # noqa: E402
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 7)).astype(np.uint8)
 
@@ -39,25 +38,6 @@ def test_numbers_follow_from_seed_step_and_place() -> None:
     }
     assert len(set(drawn.values())) == len(keys)
     assert all(0 <= number < 1 for numbers in drawn.values() for number in numbers)
-
-
-def test_a_share_drops_out_and_the_rest_makes_up_for_it() -> None:
-    layer = Dropout(0.25, noise(), 0)
-    ones = tf.ones((200, 200))
-    dropped = layer(ones, training=True).numpy()
-    assert set(np.unique(dropped)) == {0, np.float32(4 / 3)}
-    assert np.mean(dropped == 0) == pytest.approx(0.25, abs=0.01)  # 4.6 standard deviations
-    np.testing.assert_array_equal(layer(ones, training=False), ones)
-
-
-def test_a_network_with_noise_shares_its_weights() -> None:
-    layers = [keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5)]
-    network = keras.Sequential([*layers, keras.layers.Dense(2), keras.layers.Dropout(0.1)])
-    noisy = with_noise(network, noise())
-    assert [layer.place for layer in noisy.layers if isinstance(layer, Dropout)] == [0, 1]
-    assert [type(layer) for layer in network.layers].count(keras.layers.Dropout) == 2
-    for mine, theirs in zip(noisy.weights, network.weights, strict=True):
-        assert mine is theirs
 
 
 def test_nothing_moves_by_default() -> None:
@@ -120,3 +100,11 @@ def test_turns_stay_within_what_was_asked_for() -> None:
     assert abs(rows).max() <= 20 * math.tan(math.radians(10)) + 0.5
     assert rows.min() < -2
     assert rows.max() > 2
+
+
+def test_every_other_image_is_mirrored() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (4000, 3, 4)).astype(np.uint8)
+    found = take(Augment(flip=True), images, noise())
+    mirrored = (found == images[:, :, ::-1]).all(axis=(1, 2))
+    np.testing.assert_array_equal(found[~mirrored], images[~mirrored])
+    assert abs(mirrored.sum() - 2000) < 160  # 5 deviations

@@ -16,6 +16,7 @@ NOISY = {
     "augment.shift": "1",
     "augment.rotation": "10.0",
     "augment.zoom": "0.1",
+    "augment.flip": "true",
 }
 ARCHITECTURES = {"mlp": NOISY, "cnn": NOISY | CNN}
 OPTIONS: dict[str, dict[str, str]] = {
@@ -30,6 +31,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "shift": {"augment.shift": "1"},
     "rotation": {"augment.rotation": "10.0"},
     "zoom": {"augment.zoom": "0.1"},
+    "flip": {"augment.flip": "true"},
 }
 RESULTS = ("models/model.keras", "metrics/history.csv", "metrics/train.json")
 TRAIN = ("python", "-m", "pipeline.train")

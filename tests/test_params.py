@@ -32,6 +32,7 @@ augment:
   shift: 0
   rotation: 0.0
   zoom: 0.0
+  flip: false
 gate:
   floor: 0.975
   class_floors: {"8": 0.95}

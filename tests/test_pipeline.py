@@ -34,6 +34,7 @@ PARAMETERS = {
     "augment.shift": ("1", ["train"]),
     "augment.rotation": ("10.0", ["train"]),
     "augment.zoom": ("0.1", ["train"]),
+    "augment.flip": ("true", ["train"]),
     "evaluate.calibration_bins": ("3", ["evaluate"]),
     "evaluate.mistakes": ("3", ["evaluate"]),
     "gate.floor": ("0.5", []),
@@ -127,6 +128,7 @@ NOISY = {
     "augment.shift": "1",
     "augment.rotation": "10.0",
     "augment.zoom": "0.1",
+    "augment.flip": "true",
 }
 CNN = {"model.name": "cnn", "model.filters": "[4, 8]", "model.hidden_units": "[16]"}
 
