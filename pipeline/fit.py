@@ -78,7 +78,7 @@ def fit(
         model = EpochModel(
             network, noise, augment, train=train, order=shuffle.order, batch_size=batch_size
         )
-        data = tf.data.Dataset.from_tensors(0)  # the program draws on `model.images` instead
+        data = untuned(tf.data.Dataset.from_tensors(0))  # the program draws on `model.images`
     model.compile(
         optimizer=optimizer,
         loss=loss,
@@ -185,7 +185,15 @@ def stream(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf.
             labels, (None,)
         )
 
-    return tf.data.Dataset.range(0, order.shape[0], batch_size).map(read).prefetch(READ_AHEAD)
+    starts = tf.data.Dataset.range(0, order.shape[0], batch_size)
+    return untuned(starts.map(read).prefetch(READ_AHEAD))
+
+
+def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
+    """`data` without a tuner in the background, which makes some epochs wait for 0.1 s."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
 
 
 class Shuffle(keras.callbacks.Callback):

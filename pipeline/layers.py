@@ -49,7 +49,7 @@ class Dropout(keras.layers.Layer):
         """
         if not training:
             return inputs
-        kept = self.noise.uniform(self.place, tf.shape(inputs)) >= self.rate
+        kept = self.noise.bernoulli(self.place, 1 - self.rate, tf.shape(inputs))
         return tf.where(kept, inputs / (1 - self.rate), 0.0)
 
 

@@ -26,9 +26,23 @@ class Noise:
 
         A program compiled by XLA draws other ones than TensorFlow's own kernels do.
         """
+        return tf.random.stateless_uniform(shape, self._key(place), alg="philox")
+
+    def bernoulli(self, place: int, probability: float, shape: tf.Tensor) -> tf.Tensor:
+        """True with `probability`, to the nearest 1/65536; bool of `shape`.
+
+        From 16 random bits each, which takes half as long as a number of `uniform` does.
+        """
+        count = tf.reduce_prod(shape)
+        words = tf.random.stateless_uniform(
+            [(count + 1) // 2], self._key(place), None, None, tf.uint32, alg="philox"
+        )
+        halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
+        return tf.reshape(tf.cast(halves, tf.int32) < round(probability * 2**16), shape)
+
+    def _key(self, place: int) -> tf.Tensor:
         counter = tf.cast(self.optimizer.iterations, tf.int64) * PLACES + place
-        key = tf.stack([tf.constant(self.seed, tf.int64), counter])
-        return tf.random.stateless_uniform(shape, key, alg="philox")
+        return tf.stack([tf.constant(self.seed, tf.int64), counter])
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,8 @@ class Augment:
             angle = math.radians(self.rotation) * (2 * draw(ANGLE) - 1)
             images = turned(images, angle, 1 + self.zoom * (2 * draw(ZOOM) - 1))
         if self.flip:
-            images = tf.where(draw(FLIP) < 1 / 2, tf.reverse(images, [2]), images)
+            mirrored = noise.bernoulli(FLIP, 1 / 2, (count, 1, 1))
+            images = tf.where(mirrored, tf.reverse(images, [2]), images)
         return images
 
 

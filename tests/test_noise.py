@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
@@ -38,6 +39,14 @@ def test_numbers_follow_from_seed_step_and_place() -> None:
     }
     assert len(set(drawn.values())) == len(keys)
     assert all(0 <= number < 1 for numbers in drawn.values() for number in numbers)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 9), st.sampled_from([0.0, 0.001, 0.25, 0.999, 1.0]))
+def test_true_as_often_as_it_is_probable(place: int, probability: float) -> None:
+    found = noise().bernoulli(place, probability, (333, 301)).numpy()  # an odd number of them
+    deviation = math.sqrt(probability * (1 - probability) / found.size)
+    assert found.mean() == pytest.approx(probability, abs=6 * deviation + 2**-17)
 
 
 def test_nothing_moves_by_default() -> None:
