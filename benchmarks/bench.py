@@ -2,7 +2,8 @@
 
 `python -m benchmarks.bench FOLDER [ROUNDS]`, where FOLDER holds MNIST's four archives. The figures
 are medians; every pair is measured alternately, so that a machine whose speed drifts slows down
-both. It writes benchmarks/RESULTS.md and benchmarks/accuracy.png too.
+both, and each way to train has a process of its own, set up as its users have it. It writes
+benchmarks/RESULTS.md and benchmarks/accuracy.png too.
 """
 
 import os
