@@ -69,6 +69,7 @@ FILES = {
     "fit": ["train"],
     "gate": [],
     "idx": ["preprocess"],
+    "layers": ["train"],
     "models": ["train"],
     "noise": ["train"],
     "params": ALL,
