@@ -1,20 +1,30 @@
-# Everything that there is to run. `make` alone lists it.
+# Everything there is to run. `make` alone lists it.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
 
-# An experiment of DVC is a commit, which wants a name even where git has none.
+# What would make Python import something other than this folder and .venv.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH
+
+# A DVC experiment is a commit, which needs a name even where git has none.
 export GIT_AUTHOR_NAME ?= $(or $(shell git config user.name),pipeline)
 export GIT_AUTHOR_EMAIL ?= $(or $(shell git config user.email),pipeline@localhost)
 export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
 export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 
-.PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best test check bench lock schema
+# $(call option,--seeds,SEEDS): the option with the value of a variable, if it has one. Neither make
+# nor the shell interprets the value.
+value_of = '$(subst ','\'',$(value $(1)))'
+option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
+unexport BASELINE JOBS METRIC MNIST NAME SEED SEEDS
+
+.PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best restore
+.PHONY: test check bench lock
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(ready) ## Build .venv from requirements.lock, once
+setup: $(ready) params.schema.json ## Build .venv from requirements.lock, once
 
 # Bytecode is compiled even where PYTHONDONTWRITEBYTECODE is set: it halves the start of TensorFlow.
 # One package has no wheel; the hash of its source is checked like the others'.
@@ -28,6 +38,10 @@ $(ready): requirements.lock
 	python -c 'import matplotlib.font_manager'
 	@touch $@
 
+# With it an editor completes and checks params.yaml.
+params.schema.json: pipeline/params.py $(ready)
+	@python -c 'from pipeline.params import schema; print(schema())' > $@
+
 demo: setup ## Run the four stages on the digits in this repository, without a download
 	dvc exp run --set-param dataset.name=digits
 	@echo
@@ -35,53 +49,54 @@ demo: setup ## Run the four stages on the digits in this repository, without a d
 	@echo
 	@echo 'Pictures:       metrics/curves.png  metrics/confusion.png  metrics/mistakes.png'
 	@echo 'To MNIST:       dvc exp run --set-param dataset.name=mnist'
-	@echo 'As committed:   git restore params.yaml dvc.lock metrics'
+	@echo 'As committed:   make restore'
 	@echo 'dvc is in .venv: source .venv/bin/activate'
 
-repro: setup ## Rerun the stages whose inputs changed, on the dataset of params.yaml
+repro: setup ## Rerun the stages whose inputs changed, on the dataset in params.yaml
 	dvc repro
 
-verify: setup ## Prove that the committed results come out again, in a clone, without any cache
+restore: setup ## Go back to the committed parameters, results and data
+	git restore --source=HEAD --staged --worktree params.yaml dvc.lock metrics
+	dvc checkout --quiet --allow-missing
+
+verify: setup ## Check that the committed results come out again, in a clone, without any cache
 	python -m pipeline.verify
 
-gate: setup ## Compare with an earlier revision: make gate BASELINE=REV
-	python -m pipeline.gate $(if $(BASELINE),--baseline '$(BASELINE)')
+gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
+	python -m pipeline.gate $(call option,--baseline,BASELINE)
 
 report: setup ## Write report.html, the comparison with pictures: make report BASELINE=REV
-	python -m pipeline.report $(if $(BASELINE),--baseline '$(BASELINE)')
-
-seeds: setup ## Train the committed parameters with more seeds, for the gate: make seeds SEEDS=5
-	@python -m experiments.seeds $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(JOBS),--jobs '$(JOBS)')
+	python -m pipeline.report $(call option,--baseline,BASELINE)
 
 experiment: setup ## Run a set of experiments/sets.yaml: make experiment NAME=cnn-small SEED=3
-	@python -m experiments.run '$(NAME)' $(if $(SEED),--seed '$(SEED)')
+	@python -m experiments.run $(call value_of,NAME) $(call option,--seed,SEED)
 
 lesson: setup ## Run the experiments of the lesson: make lesson SEEDS=5 JOBS=1
-	@python -m experiments.lesson $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(JOBS),--jobs '$(JOBS)')
+	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(call option,--jobs,JOBS)
 
-ladder: setup ## Measure a set over seeds: make ladder NAME=mlp-best SEEDS=5
-	@python -m experiments.ladder '$(NAME)' $(if $(SEEDS),--seeds '$(SEEDS)')
+ladder: setup ## Measure a set over several seeds: make ladder NAME=mlp-best SEEDS=5
+	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)
 
-best: setup ## Name the experiment that validates best: make best METRIC=val_accuracy
-	@python -m experiments.best $(if $(METRIC),--metric '$(METRIC)')
+seeds: setup ## Measure the committed parameters over several seeds: make seeds SEEDS=5
+	@python -m experiments.ladder default $(call option,--seeds,SEEDS)
+
+best: setup ## Name the experiment with the best validation: make best METRIC=val_accuracy
+	@python -m experiments.best $(call option,--metric,METRIC)
 
 test: setup ## Run the test suite
 	python -m pytest
 
-check: setup ## Lint, check the format, check the types, check the workflows
+check: setup ## Lint, check the format, the types and the workflows
 	ruff check
 	ruff format --check
 	mypy
 	zizmor --offline --quiet .github
 
 bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the four archives
-	python -m benchmarks.bench $(MNIST)
+	python -m benchmarks.bench $(call value_of,MNIST)
 
 lock: ## Renew requirements.lock: the newest versions that fit together, for every Python
 	tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install --quiet uv && \
 		$$tool/bin/uv pip compile pyproject.toml --group dev --universal --upgrade --quiet \
 		--generate-hashes --no-header --no-annotate --output-file requirements.lock; \
 		status=$$?; rm -rf $$tool; exit $$status
-
-schema: setup ## Renew params.schema.json after a change of pipeline/params.py
-	python -m pipeline.params > params.schema.json

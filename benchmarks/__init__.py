@@ -1,1 +1,1 @@
-"""What the pipeline is measured by."""
+"""Measurements: speed against the plain way, and how often the gate errs."""

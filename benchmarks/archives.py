@@ -1,4 +1,4 @@
-"""MNIST's four archives as arrays."""
+"""The four archives of MNIST as arrays."""
 
 import gzip
 from functools import cache

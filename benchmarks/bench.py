@@ -1,11 +1,11 @@
-"""Measures the pipeline against the plain way, in turn and in one run, and prints a table.
+"""Measures the pipeline against the plain way, alternately and in one run, and prints a table.
 
-`python -m benchmarks.bench FOLDER [ROUNDS]`, where FOLDER holds MNIST's four archives. The figures
-are medians; every pair is measured alternately, so that a machine whose speed drifts slows down
-both, and each way to train has a process of its own, set up as its users have it. It writes
-benchmarks/RESULTS.md and benchmarks/accuracy.png too.
+The figures are medians. Every pair is measured alternately, so that a machine whose speed drifts
+slows down both, and each way to train has a process of its own, set up as its users would. It also
+writes benchmarks/RESULTS.md and benchmarks/accuracy.png.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -23,9 +23,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from benchmarks.ways import Training, Way
-from pipeline import backend
-from pipeline.artifacts import write_bytes, write_png
+from pipeline.artifacts import png_bytes, write_files
 from pipeline.figures import style
+from pipeline.program import Parser, run
+from pipeline.training import backend
 
 RESULTS = Path("benchmarks/RESULTS.md")
 CHART = Path("benchmarks/accuracy.png")
@@ -35,7 +36,7 @@ EPOCHS = 4  # the first one, which compiles, does not count
 
 
 class Table:
-    """Rows that are printed as they come."""
+    """Rows, printed as they come."""
 
     def __init__(self) -> None:
         self.rows = ["| what | pipeline | plain | ratio | to reach |", "|---|---|---|---|---|"]
@@ -48,7 +49,7 @@ class Table:
     def compare(
         self, what: str, pair: tuple[float, float], target: str, unit: str = "s", digits: int = 2
     ) -> None:
-        """A row with how many times as much the plain way takes."""
+        """A row with how many times as long the plain way takes."""
         ours, theirs = pair
         shown = (f"{value:.{digits}f} {unit}" for value in pair)
         self.add(what, *shown, f"{theirs / ours:.2f}", target)
@@ -63,12 +64,12 @@ def alternately(
 
 
 def epoch(way: Way, units: list[int], batch_size: int, **options: bool) -> float:
-    """Seconds of an epoch with validation, after the one that compiles."""
+    """Seconds of an epoch with validation, the first one apart, which compiles."""
     return median(way.train(units, batch_size, EPOCHS, **options).seconds[1:])
 
 
 def seconds_until_enough(way: Way, seeds: Iterator[int]) -> float:
-    """From an untrained network, not compiled, to ENOUGH."""
+    """From an untrained network, not compiled yet, to ENOUGH."""
     return way.train([512], 32, 30, seed=next(seeds), enough=ENOUGH).elapsed[-1]
 
 
@@ -76,10 +77,10 @@ def checkpoint_share(way: Way) -> float:
     """Of the time of 5 epochs after the first, per cent."""
     with tempfile.TemporaryDirectory() as folder:
         training = way.train([128], 32, 6, checkpoints=Path(folder))
-    return 100 * training.keeping / 6 * 5 / (training.elapsed[-1] - training.elapsed[0])
+    return 100 * training.saving / 6 * 5 / (training.elapsed[-1] - training.elapsed[0])
 
 
-def run(*command: str, folder: Path = Path(), **environment: str) -> float:
+def seconds_of(*command: str, folder: Path = Path(), **environment: str) -> float:
     """Seconds of `command`."""
     started = time.perf_counter()
     subprocess.run(
@@ -117,7 +118,7 @@ def whole(folder: Path, clone: Path) -> float:
     """`dvc repro` from nothing, in a clone."""
     shutil.rmtree(clone / ".dvc/cache", ignore_errors=True)
     shutil.rmtree(clone / "data/raw", ignore_errors=True)
-    return run("dvc", "repro", "--force", folder=clone, DATASET_MIRROR=str(folder))
+    return seconds_of("dvc", "repro", "--force", folder=clone, DATASET_MIRROR=str(folder))
 
 
 def training(table: Table, folder: Path, rounds: int) -> None:
@@ -159,7 +160,7 @@ def training(table: Table, folder: Path, rounds: int) -> None:
         "within 0.2",
     )
     with style():
-        write_png(CHART, accuracy_by_seconds(*trainings))
+        write_files({CHART: png_bytes(accuracy_by_seconds(*trainings))})
     medians = alternately(
         partial(seconds_until_enough, ours, iter(range(2 * rounds))),
         partial(seconds_until_enough, plain, iter(range(2 * rounds))),
@@ -202,23 +203,23 @@ def programs(table: Table, folder: Path, rounds: int) -> None:
     script = (sys.executable, "-m", "benchmarks.plain", str(folder))
     with tempfile.TemporaryDirectory() as temporary:
         clone, empty = Path(temporary, "clone"), Path(temporary, "empty")
-        run("git", "clone", "--quiet", ".", str(clone))
+        seconds_of("git", "clone", "--quiet", ".", str(clone))
         medians = alternately(
             partial(whole, folder, clone),
-            partial(run, *script),
+            partial(seconds_of, *script),
             rounds,
         )
         table.compare("whole `dvc repro`, against one plain script", medians, "more than 1")
         empty.mkdir()
-        run("git", "init", "--quiet", folder=empty)
-        run("dvc", "init", "--quiet", folder=empty)
+        seconds_of("git", "init", "--quiet", folder=empty)
+        seconds_of("dvc", "init", "--quiet", folder=empty)
         (empty / "dvc.yaml").write_text(
             "stages:\n" + "".join(f"  {name}:\n    cmd: 'true'\n" for name in "abcd")
         )
-        run("dvc", "repro", "--quiet", folder=empty)
+        seconds_of("dvc", "repro", "--quiet", folder=empty)
         medians = alternately(
-            partial(run, "dvc", "repro", folder=clone),
-            partial(run, "dvc", "repro", folder=empty),
+            partial(seconds_of, "dvc", "repro", folder=clone),
+            partial(seconds_of, "dvc", "repro", folder=empty),
             rounds,
         )
         table.compare("idle `dvc repro`, against four stages `true`", medians, "at least 0.77")
@@ -230,8 +231,8 @@ def programs(table: Table, folder: Path, rounds: int) -> None:
         table.compare("peak memory of `train`", medians, "at least 1", "MiB", 0)
     for stage in ("download", "preprocess"):
         medians = alternately(
-            partial(run, sys.executable, "-c", f"import pipeline.{stage}"),
-            partial(run, sys.executable, "-c", "pass"),
+            partial(seconds_of, sys.executable, "-c", f"import pipeline.{stage}"),
+            partial(seconds_of, sys.executable, "-c", "pass"),
             rounds,
         )
         seconds = (f"{value:.2f} s" for value in medians)
@@ -239,18 +240,29 @@ def programs(table: Table, folder: Path, rounds: int) -> None:
         table.add(f"start of `{stage}`, against `python -c pass`", *seconds, more, "at most 0.6")
 
 
-def main(folder: Path, rounds: int) -> None:
+def parser() -> Parser:
+    """The arguments of the program."""
+    arguments = Parser("benchmarks.bench", __doc__)
+    arguments.add_argument("folder", type=Path, help="of MNIST's four archives")
+    arguments.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="of each pair (default: %(default)s)"
+    )
+    return arguments
+
+
+def main(options: argparse.Namespace) -> None:
     """Measures everything, a line at a time."""
+    folder, rounds = options.folder.resolve(), options.rounds
     table = Table()
-    training(table, folder.resolve(), rounds)
-    programs(table, folder.resolve(), rounds)
+    training(table, folder, rounds)
+    programs(table, folder, rounds)
     text = (
         f"# Measured\n`python -m benchmarks.bench`: medians of {rounds} rounds, in turn, on "
         f"{os.cpu_count()} cores of {backend.processor()}, "
         f"TensorFlow {version('tensorflow')}, Keras {version('keras')}, DVC {version('dvc')}.\n\n"
     )
-    write_bytes(RESULTS, (text + "\n".join(table.rows) + "\n").encode())
+    write_files({RESULTS: (text + "\n".join(table.rows) + "\n").encode()})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 5)  # noqa: PLR2004
+    run(parser(), main)

@@ -1,4 +1,4 @@
-"""Keras's part in measuring: when each epoch of a training ended, and how good the network was."""
+"""A Keras callback that records when each epoch ended, and how good the network was."""
 
 import time
 
@@ -8,7 +8,7 @@ from benchmarks.ways import Training
 
 
 class Clock(keras.callbacks.Callback):
-    """Fills `training`; ends it at an accuracy."""
+    """Fills `training`, and stops at an accuracy."""
 
     def __init__(self, enough: float) -> None:
         super().__init__()

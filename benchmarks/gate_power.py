@@ -1,18 +1,16 @@
-"""How often the gate errs: simulated pairs of models, and real ones trained with other seeds.
+"""Measures how often the gate errs, on simulated or real pairs of models.
 
-`python -m benchmarks.gate_power` simulates, prints the tables of docs/gate.md and draws
-docs/gate.png; the same bytes every time. `python -m benchmarks.gate_power REV...` holds the
-predictions of git revisions, models that differ in their seed alone, against each other.
+Without arguments it simulates, prints the table of docs/gate.md and draws docs/gate.png, the same
+bytes every time. With commits, whose models differ only in their seed, it compares the predictions
+of every two.
 
-The simulation: image i is taken for another class with probability p_i, the same for all models of
-a kind, independently of other images; p_i follows a beta distribution. A model is better or worse
-than its kind by a normal amount on the probit scale. The three numbers of `Spread`, measured on
-real models, fix the beta distribution and that amount. Over several seeds, the accuracies of a kind
-are normal.
+The simulation: image i is misclassified with probability p_i, the same for all models of a kind,
+independently of other images; p_i follows a beta distribution. A model is better or worse than its
+kind by a normal amount on the probit scale. The three numbers of `Spread`, measured on real models,
+determine the beta distribution and that amount.
 """
 
-import sys
-from collections.abc import Callable
+import argparse
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -24,27 +22,30 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import beta, norm
 
-from pipeline import figures, params, paths, results
-from pipeline.artifacts import write_png
-from pipeline.compare import discordant, drop_upper_bound, mean_drop_upper_bound
-from pipeline.params import Gate
-from pipeline.revision import Revision
+from pipeline import figures
+from pipeline.artifacts import png_bytes, write_files
+from pipeline.errors import InputError
+from pipeline.gate import results
+from pipeline.gate.judge import source_of
+from pipeline.gate.statistics import discordant, drop_upper_bound
+from pipeline.program import Parser, run
+from pipeline.repository import Commit
 
 PICTURE = Path("docs/gate.png")
 IMAGES = 10_000
 PAIRS = 2_000
-SEEDS = 5  # of each side, where gate.seeds is above 1
+MARGIN, CONFIDENCE = 0.005, 0.95  # what docs/gate.md is about
 DROPS = np.arange(13) / 800  # 0 to 1.5 points
 NEGLIGIBLE = 1e-7  # probability of an error below which an image is left out
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How models of one kind differ that were trained with different seeds."""
+    """How models of one kind differ if only their seeds do."""
 
     accuracy: float  # mean
     deviation: float  # standard deviation of the accuracy
-    discordant: float  # mean number of images, b + c, that one of two gets right
+    discordant: float  # mean number of images, b + c, that exactly one of two gets right
 
 
 # Twelve seeds each of the network in params.yaml, 784-512-10, ten epochs on MNIST; docs/gate.md has
@@ -57,43 +58,34 @@ SPREADS = {
 
 
 def rejected(
-    spread: Spread, drop: float, pairs: int, limits: Gate, generator: np.random.Generator
+    spread: Spread,
+    drop: float,
+    pairs: int,
+    generator: np.random.Generator,
+    *,
+    margin: float,
+    confidence: float,
 ) -> float:
-    """The share of simulated pairs that the margin rejects.
+    """The share of simulated pairs that the gate rejects.
 
     Args:
         spread: of both models.
         drop: by how much the expected accuracy of the second is lower.
         pairs: how many to simulate.
-        limits: margin and confidence.
         generator: of random numbers.
+        margin: gate.margin.
+        confidence: gate.confidence.
     """
     b, c = simulate(spread, drop, pairs, generator)
-    bound = drop_upper_bound(b, c, IMAGES, limits.confidence)
-    return float((bound > limits.margin).mean())
-
-
-def rejected_means(
-    spread: Spread, drop: float, pairs: int, limits: Gate, generator: np.random.Generator
-) -> float:
-    """The same of pairs of means over SEEDS seeds, by `gate.margin_seeds`."""
-    baseline = generator.normal(spread.accuracy, spread.deviation, (pairs, SEEDS))
-    candidate = generator.normal(spread.accuracy - drop, spread.deviation, (pairs, SEEDS))
-    bounds = np.array(
-        [
-            mean_drop_upper_bound(one, other, limits.confidence)
-            for one, other in zip(baseline, candidate, strict=True)
-        ]
-    )
-    return float((bounds > limits.margin_seeds).mean())
+    return float((drop_upper_bound(b, c, IMAGES, confidence) > margin).mean())
 
 
 def simulate(
     spread: Spread, drop: float, pairs: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """How many images the first, and the second, of two models alone gets right, (pairs,) each."""
+    """Simulated pairs of models: b and c, (pairs,) each, see `pipeline.gate.statistics`."""
     probit = ndtri(error_probabilities(spread))
-    binomial = spread.discordant / 2  # variance of the errors of one model, from its images alone
+    binomial = spread.discordant / 2  # variance of a model's errors that its images alone cause
     slope = norm.pdf(probit).sum()  # errors by probit
     ability = np.sqrt(max(0, (spread.deviation * IMAGES) ** 2 - binomial)) / slope
     probit = probit[ndtr(probit + 1) > NEGLIGIBLE]
@@ -122,11 +114,18 @@ def error_probabilities(spread: Spread) -> NDArray[np.float64]:
     return found
 
 
-def curves(reject: Callable[..., float], pairs: int, limits: Gate) -> dict[str, list[float]]:
-    """The share of pairs of each spread at each of DROPS that `reject` finds."""
+def curves(pairs: int, *, margin: float, confidence: float) -> dict[str, list[float]]:
+    """The share of rejected pairs for each kind of models, at each of DROPS."""
     return {
         name: [
-            reject(spread, drop, pairs, limits, np.random.Generator(np.random.Philox(key=number)))
+            rejected(
+                spread,
+                drop,
+                pairs,
+                np.random.Generator(np.random.Philox(key=number)),
+                margin=margin,
+                confidence=confidence,
+            )
             for number, drop in enumerate(DROPS)
         ]
         for name, spread in SPREADS.items()
@@ -144,14 +143,14 @@ def table(shares: dict[str, list[float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(shares: dict[str, list[float]], limits: Gate) -> Figure:
+def draw(shares: dict[str, list[float]], margin: float) -> Figure:
     """`curves` as a picture."""
     figure = Figure(figsize=(8, 4.2))
     axes = figure.subplots()
     for name, row in shares.items():
         axes.plot(100 * DROPS, [100 * share for share in row], marker="o", markersize=3, label=name)
-    axes.axvline(100 * limits.margin, color="0.6", linewidth=1, linestyle="--")
-    axes.text(100 * limits.margin, 2, " margin", color="0.4", fontsize=9)
+    axes.axvline(100 * margin, color="0.6", linewidth=1, linestyle="--")
+    axes.text(100 * margin, 2, " margin", color="0.4", fontsize=9)
     axes.axhline(5, color="0.6", linewidth=1, linestyle=":")
     axes.set(
         title=f"How often the gate rejects, of {PAIRS:,} simulated pairs",
@@ -163,20 +162,24 @@ def draw(shares: dict[str, list[float]], limits: Gate) -> Figure:
     return figure
 
 
-def compare_revisions(names: list[str], limits: Gate) -> str:
-    """Every one of these models as baseline of every other, in a line."""
-    models = [results.load(Revision(n, n).read, n, "name another") for n in names]
+def compare_commits(names: list[str], *, margin: float, confidence: float) -> str:
+    """Every one of these models as the baseline of every other, in two lines.
+
+    Raises:
+        InputError: two of them have other test images.
+    """
+    models = [results.load(source_of(Commit(name, name))).predictions for name in names]
     labels = models[0].labels
     for name, model in zip(names, models, strict=True):
         if model.labels.tolist() != labels.tolist():
-            sys.exit(f"{name}: other test images than those of {names[0]}")
+            raise InputError(f"{name}: its test images are not those of {names[0]}")
     pairs = [
         tuple(map(len, discordant(labels, one.predicted, other.predicted)))
         for one, other in permutations(models, 2)
     ]
     b, c = np.array(pairs).T
-    above = drop_upper_bound(b, c, len(labels), limits.confidence) > limits.margin
-    accuracy = np.array([model.accuracy for model in models])
+    above = drop_upper_bound(b, c, len(labels), confidence) > margin
+    accuracy = np.array([model.correct.mean() for model in models])
     return (
         f"{len(models)} models, accuracy {accuracy.mean():.3%}, standard deviation "
         f"{100 * accuracy.std(ddof=1):.3f} points, {accuracy.min():.2%} to {accuracy.max():.2%}\n"
@@ -185,18 +188,28 @@ def compare_revisions(names: list[str], limits: Gate) -> str:
     )
 
 
-def main(names: list[str]) -> None:
-    """Simulates, or compares the revisions that are named."""
-    limits = params.load(paths.PARAMS).gate
-    if names:
-        print(compare_revisions(names, limits), end="")
+def parser() -> Parser:
+    """The arguments of the program."""
+    arguments = Parser("benchmarks.gate_power", __doc__)
+    arguments.add_argument("commits", nargs="*", metavar="REV", help="two or more, to compare")
+    for name, value in (("margin", MARGIN), ("confidence", CONFIDENCE)):
+        arguments.add_argument(
+            f"--{name}", type=float, default=value, help=f"gate.{name} (default: %(default)s)"
+        )
+    return arguments
+
+
+def main(options: argparse.Namespace) -> None:
+    """Simulates, or compares the given commits."""
+    limits = {"margin": options.margin, "confidence": options.confidence}
+    if options.commits:
+        print(compare_commits(options.commits, **limits), end="")
         return
-    shares = curves(rejected, PAIRS, limits)
-    print(table(shares))
-    print(table(curves(rejected_means, PAIRS, limits)), end="")
+    shares = curves(PAIRS, **limits)
+    print(table(shares), end="")
     with figures.style():
-        write_png(PICTURE, draw(shares, limits))
+        write_files({PICTURE: png_bytes(draw(shares, options.margin))})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(parser(), main)

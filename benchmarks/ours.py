@@ -1,9 +1,9 @@
-"""The engine of `pipeline.fit`, started as the stage `train` starts it."""
+"""The training engine of the pipeline, started as the train stage starts it."""
 
 import time
 from pathlib import Path
 
-from pipeline import backend
+from pipeline.training import backend
 
 backend.start()
 
@@ -12,21 +12,21 @@ import keras  # noqa: E402
 from benchmarks.archives import load  # noqa: E402
 from benchmarks.clock import Clock  # noqa: E402
 from benchmarks.ways import Training  # noqa: E402
-from pipeline.checkpoint import Checkpoint, State  # noqa: E402
-from pipeline.fit import fit  # noqa: E402
-from pipeline.models import mlp  # noqa: E402
-from pipeline.noise import Augment  # noqa: E402
-from pipeline.split import Split  # noqa: E402
-from pipeline.train import make_loss  # noqa: E402
+from pipeline.data.split import Split  # noqa: E402
+from pipeline.training.augment import Augmentation  # noqa: E402
+from pipeline.training.checkpoint import Checkpoint, State  # noqa: E402
+from pipeline.training.engine import fit  # noqa: E402
+from pipeline.training.models import mlp  # noqa: E402
+from pipeline.training.optimizers import make_loss  # noqa: E402
 
 
 class TimedCheckpoint(Checkpoint):
-    """Counts the seconds that it takes."""
+    """A checkpoint that counts the seconds it takes."""
 
     seconds = 0.0
 
     def save(self, state: State) -> None:
-        """As the checkpoint does."""
+        """Replaces the previous state."""
         started = time.perf_counter()
         super().save(state)
         self.seconds += time.perf_counter() - started
@@ -43,9 +43,9 @@ def train(
     enough: float = 2.0,
     checkpoints: Path | None = None,
 ) -> Training:
-    """Trains a new network until it is right on a share `enough` of the test images."""
+    """Trains a new network until its accuracy on the test images is `enough`."""
     train_split, test_split = (
-        Split(*load(folder, name), tuple("0123456789")) for name in ("train", "t10k")
+        Split(*load(folder, name), tuple("0123456789"), 255) for name in ("train", "t10k")
     )
     keras.utils.set_random_seed(seed)
     clock = Clock(enough)
@@ -59,10 +59,10 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
-        augment=Augment(shift=2 if regularised else 0),
+        augmentation=Augmentation(shift=2 if regularised else 0),
         callbacks=[clock],
         checkpoint=checkpoint,
     )
     if checkpoint:
-        return clock.training._replace(keeping=checkpoint.seconds)
+        return clock.training._replace(saving=checkpoint.seconds)
     return clock.training

@@ -1,20 +1,22 @@
 """The plain way: what a good user of Keras writes from its documentation.
 
-`python -m benchmarks.plain FOLDER` loads MNIST from the four archives in FOLDER, fits the network
-and the number of epochs of params.yaml, and evaluates it.
+As a program it loads MNIST from its four archives, fits 784-512-10 for 10 epochs, and evaluates it.
 """
 
-import sys
+import argparse
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.archives import Bytes, load
-from benchmarks.clock import Clock
 from benchmarks.ways import Training
+from pipeline.program import Parser, run
+
+if TYPE_CHECKING:
+    import keras
 
 
 @cache
@@ -24,12 +26,16 @@ def scaled(folder: Path, name: str) -> tuple[NDArray[np.float32], Bytes]:
     return images.astype(np.float32) / np.float32(255), labels
 
 
-def build(hidden_units: list[int], *, regularised: bool = False) -> keras.Model:
+def build(hidden_units: list[int], *, regularised: bool = False) -> "keras.Model":
     """A compiled network of fully connected layers.
 
-    `regularised`: with Keras's own layers for dropout and shifts, weight decay, and smoothed labels
-    (then of one number per class).
+    Args:
+        hidden_units: neurons of each hidden layer.
+        regularised: add Keras's own dropout and shifts, weight decay, and label smoothing, which
+            takes one-hot labels.
     """
+    import keras
+
     hidden = [
         [
             keras.layers.Dense(units, activation="relu"),
@@ -75,11 +81,15 @@ def train(
     regularised: bool = False,
     enough: float = 2.0,
 ) -> Training:
-    """Trains a new network until it is right on a share `enough` of the test images."""
+    """Trains a new network until its accuracy on the test images is `enough`."""
+    import keras
+
+    from benchmarks.clock import Clock
+
     (images, labels), (test_images, test_labels) = (
         scaled(folder, name) for name in ("train", "t10k")
     )
-    if regularised:  # smoothing wants a number per class
+    if regularised:  # smoothing takes one-hot labels
         labels, test_labels = map(keras.utils.to_categorical, (labels, test_labels))
     keras.utils.set_random_seed(seed)
     clock = Clock(enough)
@@ -95,8 +105,16 @@ def train(
     return clock.training
 
 
-def main(folder: Path) -> None:
+def parser() -> Parser:
+    """The arguments of the program."""
+    arguments = Parser("benchmarks.plain", __doc__)
+    arguments.add_argument("folder", type=Path, help="of MNIST's four archives")
+    return arguments
+
+
+def main(options: argparse.Namespace) -> None:
     """Loads, fits, evaluates."""
+    folder = options.folder
     train_images, train_labels = scaled(folder, "train")
     test_images, test_labels = scaled(folder, "t10k")
     model = build([512])
@@ -111,4 +129,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(parser(), main)

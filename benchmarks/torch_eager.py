@@ -1,4 +1,4 @@
-"""PyTorch's training loop as its documentation writes it, eager, with the fused Adam."""
+"""PyTorch's training loop as in its documentation, eager, with the fused Adam."""
 
 import time
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Ways to train, each in a process of its own that stays: what one sets up does not touch another.
+"""Ways to train, each in a lasting process of its own: what one sets up does not affect another.
 
-A way is a module with a function `train`. It is imported in its process alone.
+A way is a module with a function `train`. It is imported only in its process.
 """
 
 import importlib
@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 
 class Training(NamedTuple):
-    """What was seen of a training, an item for each epoch."""
+    """What was observed of a training, an item for each epoch."""
 
     seconds: list[float]  # of the epoch, validation included
-    elapsed: list[float]  # since the network was there, not compiled yet
+    elapsed: list[float]  # since the network existed, not compiled yet
     accuracy: list[float]  # on the test images
-    keeping: float = 0.0  # seconds that checkpoints took in all
+    saving: float = 0.0  # seconds that all checkpoints took
 
 
 class Way:
-    """A module's `train` on the MNIST archives in `folder`."""
+    """The `train` of a module, on the MNIST archives in `folder`."""
 
     def __init__(self, module: str, folder: Path) -> None:
         self.module = module
@@ -30,13 +30,13 @@ class Way:
         self.process = ProcessPoolExecutor(1, context, initializer=_silence)
 
     def train(self, units: list[int], batch_size: int, epochs: int, **options: Any) -> Training:  # noqa: ANN401
-        """Trains a network with so many hidden `units`."""
+        """Trains a network with `units` neurons in each hidden layer."""
         arguments = (self.folder, units, batch_size, epochs)
         return self.process.submit(_train, self.module, arguments, options).result()
 
 
 def _silence() -> None:
-    """Keeps what TensorFlow logs out of the table; an exception comes back all the same."""
+    """Keeps TensorFlow's log out of the table; exceptions come back all the same."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 

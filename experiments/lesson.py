@@ -1,23 +1,24 @@
-"""The experiments of the lesson over several seeds: a table beside what it says, and a picture.
+"""Runs the experiments of the lesson with several seeds: a table beside what it says, a picture.
 
-`python -m experiments.lesson [--seeds N] [--jobs N]` writes docs/lesson.png, and the table into
-docs/lesson.md. What is there for this commit is not run again.
+Writes docs/lesson.png, and the table into docs/lesson.md. What this commit has already is not run
+again.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 from experiments import queue, sets
-from experiments.run import program
 from experiments.spread import percent
-from pipeline.artifacts import write_bytes, write_png
+from pipeline.artifacts import png_bytes, write_files
 from pipeline.errors import InputError
 from pipeline.figures import style
+from pipeline.program import Parser, run
 
 PREFIX = "lesson-"
 PAGE = Path("docs/lesson.md")
@@ -36,12 +37,12 @@ PANELS = {
     "Neurons and layers": ("20-epochs", "16-neurons", "deeper"),
     "Solver and learning rate": ("10-epochs", "sgd", "rate"),
 }
-LOWEST = 0.85  # share of right images below which a curve leaves the picture
+LOWEST = 0.85  # accuracy below which a curve leaves the picture
 HEADER = (
     "| experiment | weights | training images, after 1 | 2 | the last | test images, after 3 | 10 "
     "| 20 | the lesson says |\n|" + "---|" * 9
 )
-Histories = list[dict[str, list[float]]]  # of one set, for each seed
+Histories = Sequence[Mapping[str, NDArray[np.float64]]]  # of one set, one for each seed
 
 
 def row(name: str, weights: int, histories: Histories) -> str:
@@ -54,17 +55,17 @@ def row(name: str, weights: int, histories: Histories) -> str:
 
 
 def _after(histories: Histories, column: str, epoch: int) -> str:
-    """Mean and deviation after `epoch`, counted from 1, or after the last one for 0."""
+    """Mean and standard deviation after `epoch`, counted from 1; 0 stands for the last one."""
     if epoch > len(histories[0][column]):
         return ""
     return percent([history[column][epoch - 1] for history in histories])
 
 
-def curves(found: dict[str, Histories]) -> Figure:
-    """Accuracy by epoch, the mean over the seeds in a band from the lowest to the highest.
+def curves(found: Mapping[str, Histories]) -> Figure:
+    """Accuracy by epoch: the mean over the seeds, in a band from the lowest to the highest.
 
     Args:
-        found: for each set its histories.
+        found: the histories of each set.
     """
     figure = Figure(figsize=(10, 8))
     panels = figure.subplots(2, len(PANELS), sharey="row", squeeze=False)
@@ -105,37 +106,44 @@ def curves(found: dict[str, Histories]) -> Figure:
 
 
 def embed(page: str, table: str) -> str:
-    """`page` with `table` between its two marks.
+    """`page` with `table` between its two markers.
 
     Raises:
-        InputError: it has no such marks.
+        InputError: it has no such markers.
     """
     head, begin, rest = page.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise InputError(f"{PAGE}: expected the marks {BEGIN.strip()} and {END.strip()}")
+        raise InputError(f"{PAGE}: expected the markers {BEGIN.strip()} and {END.strip()}")
     return f"{head}{BEGIN}{table}\n{END}{tail}"
 
 
-def main(arguments: Sequence[str]) -> int:
+def parser() -> Parser:
+    """The arguments of the program."""
+    arguments = Parser("experiments.lesson", __doc__)
+    arguments.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="of each set (default: %(default)s)"
+    )
+    arguments.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs at once (default: %(default)s)"
+    )
+    return arguments
+
+
+def main(options: argparse.Namespace) -> None:
     """Runs what is missing, prints the table, and writes it and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.lesson", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="of each (5)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="at once (1)")
-    options = parser.parse_args(arguments)
     page = PAGE.read_text(encoding="utf-8")
-    embed(page, "")  # before hours of work
+    embed(page, "")  # fails now rather than after hours of work
     names = [name for name in sets.load() if name.startswith(PREFIX)]
     runs = queue.run_all(names, range(options.seeds), options.jobs)
-    found = {name: [run.history() for run in runs[name]] for name in names}
+    found = {name: [one.history() for one in runs[name]] for name in names}
     rows = [row(name, runs[name][0].weights(), found[name]) for name in names]
     table = "\n".join([HEADER, *rows])
     with style():
-        write_png(PICTURE, curves(found))
-    write_bytes(PAGE, embed(page, table).encode())
+        picture = png_bytes(curves(found))
+    write_files({PICTURE: picture, PAGE: embed(page, table).encode()})
     print(f"\naccuracy in percent, {options.seeds} seeds\n\n{table}\n\n{PICTURE}\n{PAGE}")
-    return 0
 
 
 if __name__ == "__main__":
-    program("lesson", main)
+    run(parser(), main)

@@ -1,39 +1,30 @@
-"""One named set of parameters, run in this folder by `dvc exp run`.
-
-`python -m experiments.run NAME [--seed N]` leaves with DVC's exit code, or with 2 for a wrong name.
-"""
+"""Runs one named set of parameters in this folder, by `dvc exp run`."""
 
 import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 
 from experiments import sets
-from pipeline.errors import PipelineError
+from pipeline.program import Parser, run
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Says which command it runs, and runs it."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__)
-    parser.add_argument("name", help="a set of experiments/sets.yaml")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="train.seed (0)")
-    options = parser.parse_args(arguments)
+def parser() -> Parser:
+    """The arguments of the program."""
+    arguments = Parser("experiments.run", __doc__, epilog="It exits with the code of DVC.")
+    arguments.add_argument("name", help="a set in experiments/sets.yaml")
+    arguments.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="train.seed (default: %(default)s)"
+    )
+    return arguments
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints the command, runs it, and returns its exit code."""
     command = ("dvc", "exp", "run", *sets.changes(sets.settings(options.name, options.seed)))
-    print(shlex.join(command), flush=True)
+    print(shlex.join(command))
     return subprocess.run((sys.executable, "-m", *command), check=False).returncode  # noqa: S603
 
 
-def program(name: str, run: Callable[[Sequence[str]], int]) -> None:
-    """Leaves with what `run` returns, or with a line and the code of what went wrong."""
-    try:
-        sys.exit(run(sys.argv[1:]))
-    except PipelineError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    program("experiment", main)
+    run(parser(), main)

@@ -1,4 +1,4 @@
-"""The mean of several seeds, with their deviation."""
+"""The mean over several seeds, with its standard deviation."""
 
 from collections.abc import Sequence
 from statistics import mean, stdev

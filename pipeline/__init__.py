@@ -1,4 +1,4 @@
-"""The pipeline: four stages that files alone connect.
+"""An image classifier from raw files to a judged model, in four stages connected only by files.
 
 | stage        | reads                             | writes                                       |
 |--------------|-----------------------------------|----------------------------------------------|
@@ -9,38 +9,28 @@
 | `evaluate`   | models/model.keras,               | metrics/evaluate.json,                       |
 |              | data/processed/test, history.csv  | metrics/predictions.csv, pictures            |
 
-`gate` then says whether the model may replace the one of an earlier revision, `report` makes a page
-of it, and `verify` says whether the committed results come out again.
+Three programs judge the results: `gate` decides whether the model may replace that of an earlier
+commit, `report` shows both on a page, `verify` checks that the committed results come out again.
 
-A stage is a module with one function that takes its parameters and its paths, and a `main` that
-fills them in. Stages do not import each other; what they share is below them:
+A stage is a module with a function that takes its parameters and paths, and a `main` that fills
+them in. Stages never import each other. What they share is in rooms of one concern each, which
+import what is below them and never a stage:
 
-`params`     what params.yaml may say
-`paths`      where everything lies
-`datasets`   a row for each dataset: mirrors, digests, class names
-`idx`        MNIST's file format
-`split`      labelled images on the disk, and which are held out
-`models`     a builder for each architecture
-`fit`        the training engine
-`layers`     what stands in for Keras's layers while a network trains
-`noise`      what differs from step to step on purpose: moved images, random numbers
-`progress`   what a training tells while it runs
-`checkpoint` what a killed training goes on from
-`backend`    how TensorFlow starts
-`score`      predictions to numbers
-`figures`    arrays to pictures
-`artifacts`  writers: whole files, stable bytes
-`errors`     what can go wrong, and the exit codes
-`stage`      a stage as a program
+`program`     how any program here starts and fails
+`params`      what params.yaml may say
+`paths`       where everything is stored
+`errors`      what can go wrong, and the exit codes
+`artifacts`   encoders with stable bytes, writers of whole files
+`records`     the tables and formats of a run: their columns and readers
+`repository`  git, DVC and dvc.lock
+`score`       predictions to numbers
+`figures`     arrays to figures
 
-They have their own:
+`data/`       where examples come from: datasets, mirrors, the IDX format, splits
+`training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
+              progress; how TensorFlow starts; inference
+`gate/`       the judge and the statistics it uses, results and whether they are fresh, the verdict
+              and its text
 
-`results`    the predictions of a run, believed where all that says something of them agrees
-`workspace`  the results here, and whether they are up to date
-`revision`   the results of a git commit
-`seeds`      the accuracies of models trained with other seeds
-`compare`    the statistics of two models on the same images, or of several
-`verdict`    the decision, and how it is told
-
-No stage depends on this file, so it holds this text alone.
+No stage depends on this file, so it contains only this text.
 """

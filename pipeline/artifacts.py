@@ -1,15 +1,20 @@
-"""Writers that leave a whole file or none, and the same bytes for the same content."""
+"""Encoders that give the same bytes for the same content, and writers that leave a whole file.
+
+Encode first, then write: `write_files({path: json_bytes(metrics), other: png_bytes(figure)})`.
+"""
 
 import csv
+import errno
 import json
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO, StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,115 +24,55 @@ if TYPE_CHECKING:
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip member can carry
 
 
-@contextmanager
-def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """Temporary siblings of `paths` to write to, which take their places if the block succeeds.
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """JSON with sorted keys.
 
     Raises:
-        OSError: the file system refused; all of `paths` are as they were.
-    """
-    temporary = tuple(_sibling(path, "tmp") for path in paths)
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield temporary
-        for file in temporary:
-            _sync(file)
-        for file, path in zip(temporary, paths, strict=True):
-            file.replace(path)
-    finally:
-        for file in temporary:
-            file.unlink(missing_ok=True)
-    for folder in {path.parent for path in paths}:
-        _sync(folder)
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Like `replacing`, for a folder with all that is in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, previous = _sibling(path, "tmp"), _sibling(path, "old")
-    _restore(path, previous)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        _sync(temporary)
-        if path.exists():
-            path.rename(previous)
-        temporary.rename(path)
-    finally:
-        _restore(path, previous)
-        shutil.rmtree(temporary, ignore_errors=True)
-    _sync(path.parent)
-
-
-def _restore(path: Path, previous: Path) -> None:
-    """Ends a replacement, also one that was killed: forward if `path` is there, else back."""
-    if path.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-    elif previous.exists():
-        previous.rename(path)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes `content` to `path`, whole or not at all."""
-    with replacing(path) as (temporary,):
-        temporary.write_bytes(content)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes `content` with sorted keys.
-
-    Raises:
-        ValueError: a number is NaN or infinite, which JSON has no word for.
+        ValueError: a number is NaN or infinite, which JSON cannot express.
     """
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, f"{text}\n".encode())
+    return f"{text}\n".encode()
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a header and rows, separated by commas, a line feed after each."""
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """A header and rows, comma-separated, each ended by a line feed."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
-def write_png(path: Path, figure: "Figure") -> None:
-    """Draws `figure` without the version of the program that drew it."""
+def png_bytes(figure: "Figure") -> bytes:
+    """A picture of `figure`, without the version of the program that drew it."""
     content = BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
-def write_keras(path: Path, model: "keras.Model") -> None:
-    """Saves `model` without what differs at every save: times, and numbers counted per process.
+def keras_bytes(model: "keras.Model") -> bytes:
+    """A `.keras` file of `model`, without what differs at every save.
 
     A `.keras` file is a zip with the date of the save in `metadata.json`, the time of day in each
-    member, and in `config.json` ids of shared objects that go on counting through the process.
+    member, and ids of shared objects in `config.json` that count on through the process.
     """
-    with replacing(path) as (temporary,):
-        saved = temporary.with_suffix(".keras")
-        try:
-            model.save(saved)
-            with zipfile.ZipFile(saved) as source:
-                members = {name: source.read(name) for name in source.namelist()}
-        finally:
-            saved.unlink(missing_ok=True)
-        metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
-        members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
-        members["config.json"] = _renumber_shared_objects(members["config.json"])
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
-            for name in sorted(members):
-                target.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), members[name])
+    with TemporaryDirectory() as folder:
+        saved = Path(folder, "model.keras")
+        model.save(saved)
+        with zipfile.ZipFile(saved) as source:
+            members = {name: source.read(name) for name in source.namelist()}
+    metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
+    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+    members["config.json"] = _renumber_shared_objects(members["config.json"])
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as target:
+        for name in sorted(members):
+            target.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), members[name])
+    return content.getvalue()
 
 
 def _renumber_shared_objects(config: bytes) -> bytes:
-    """Counts each distinct `shared_object_id` from 1, in the order of appearance."""
+    """Counts each distinct `shared_object_id` from 1, in order of appearance."""
     numbers: dict[bytes, bytes] = {}
 
     def renumber(match: re.Match[bytes]) -> bytes:
@@ -137,8 +82,113 @@ def _renumber_shared_objects(config: bytes) -> bytes:
     return re.sub(rb'("shared_object_id": )(\d+)', renumber, config)
 
 
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Writes every file, or leaves all of them as they were.
+
+    A file appears under its name once its bytes are on the disk. If one cannot take its place,
+    those that already have are put back.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    staged = {path: _sibling(path, "tmp") for path in files}
+    previous = {path: _sibling(path, "old") for path in files}
+    try:
+        for path, temporary in staged.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(temporary)
+            temporary.write_bytes(files[path])
+            _sync(temporary)
+        replaced = []
+        try:
+            for path, temporary in staged.items():
+                _keep(path, previous[path])
+                temporary.replace(path)
+                replaced.append(path)
+        except BaseException:
+            for path in replaced:
+                _put_back(path, previous[path])
+            raise
+    finally:
+        for leftover in (*staged.values(), *previous.values()):
+            _remove(leftover)
+    for folder in {path.parent for path in files}:
+        _sync(folder)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Writes a file that the user named. A link, a pipe or a device is written through.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+    else:
+        write_files({path: content})
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Gives the file at `path`, if there is one, the second name `previous`."""
+    _remove(previous)
+    if path.is_file():
+        try:
+            os.link(path, previous, follow_symlinks=False)
+        except OSError:  # a file system without hard links
+            shutil.copy2(path, previous, follow_symlinks=False)
+
+
+def _put_back(path: Path, previous: Path) -> None:
+    if previous.exists():
+        previous.replace(path)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which takes the place of `path` if the block succeeds.
+
+    Raises:
+        OSError: the file system refused; `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, previous = _sibling(path, "tmp"), _sibling(path, "old")
+    _recover(path, previous)
+    _remove(temporary)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
+        _sync(temporary)
+        if os.path.lexists(path):
+            path.rename(previous)
+        temporary.rename(path)
+    finally:
+        _recover(path, previous)
+        _remove(temporary)
+    _sync(path.parent)
+
+
+def _recover(path: Path, previous: Path) -> None:
+    """Completes an interrupted replacement: forward if `path` exists, back if it does not."""
+    if os.path.lexists(path):
+        _remove(previous)
+    elif os.path.lexists(previous):
+        previous.rename(path)
+
+
+def _remove(path: Path) -> None:
+    """Removes whatever is at `path`: a file, a link, a folder or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
+
+
 def _sibling(path: Path, kind: str) -> Path:
-    """A hidden name beside `path`, so that a move is a rename; what a killed run left is reused."""
+    """A hidden name beside `path`, so that moving there is a rename."""
     return path.with_name(f".{path.name}.{kind}")
 
 
@@ -147,5 +197,8 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can
+            raise
     finally:
         os.close(descriptor)

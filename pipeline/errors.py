@@ -1,14 +1,26 @@
-"""What can go wrong, one class per exit code."""
+"""What can go wrong, and the exit code of each kind.
+
+PipelineError
+├── InputError      2  the configuration or an input is wrong or missing
+├── NetworkError    3  no mirror served a file
+├── IntegrityError  4  bytes are not what they claim to be
+├── TrainingError   5  training ended without a usable model
+├── DiskError       6  the file system refused to read or write
+└── BusyError       7  the stage is already running in this folder
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class PipelineError(Exception):
-    """A failure with a cause that one line explains: what was found, where, what to do."""
+    """A failure that one line explains: what was found, where, what is expected, what to do."""
 
     exit_code: int
 
 
 class InputError(PipelineError):
-    """The configuration or an input is not what the stage needs."""
+    """The configuration or an input is wrong or missing."""
 
     exit_code = 2
 
@@ -32,12 +44,24 @@ class TrainingError(PipelineError):
 
 
 class DiskError(PipelineError):
-    """The file system refused to read or to write."""
+    """The file system refused to read or write."""
 
     exit_code = 6
 
 
 class BusyError(PipelineError):
-    """The same stage is running in the same workspace."""
+    """The stage is already running in this folder."""
 
     exit_code = 7
+
+
+@contextmanager
+def advising(remedy: str) -> Iterator[None]:
+    """Appends `remedy` to every PipelineError raised in the block.
+
+    Low-level modules state facts; only their caller knows what the user can do about them.
+    """
+    try:
+        yield
+    except PipelineError as error:
+        raise type(error)(f"{error}; {remedy}") from error

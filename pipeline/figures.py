@@ -1,4 +1,4 @@
-"""Arrays to pictures. Each function returns a figure that `pipeline.artifacts.write_png` draws."""
+"""Arrays to figures, which `pipeline.artifacts.png_bytes` turns into pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,17 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 TRAINING, VALIDATION = "tab:blue", "tab:orange"
-DARK = 0.7  # of the most frequent mistake: from there on its cell wants white text
-NAME_LENGTH = 2  # longest class name that stands upright under a matrix
+DARK = 0.7  # share of the most frequent mistake from which a cell gets white text
+NAME_LENGTH = 2  # longest class name that is written horizontally under a matrix
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Draws the same on every machine, whatever its matplotlibrc says."""
+def style(ink: str = "black") -> Iterator[None]:
+    """The same look on every machine, whatever its matplotlibrc says.
+
+    Args:
+        ink: the colour of text and axes.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(
@@ -28,6 +32,11 @@ def style() -> Iterator[None]:
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.titlelocation": "left",
+                "text.color": ink,
+                "axes.edgecolor": ink,
+                "axes.labelcolor": ink,
+                "xtick.color": ink,
+                "ytick.color": ink,
             }
         )
         yield
@@ -70,7 +79,7 @@ def by_epoch(axes: Axes, name: str) -> None:
 
 
 def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> Figure:
-    """What was taken for what; the colour shows the mistakes alone.
+    """Which class was taken for which; only mistakes are coloured.
 
     Args:
         counts: (C, C) images by actual (row) and predicted class (column).
@@ -113,16 +122,21 @@ def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> 
     return figure
 
 
-def worst_mistakes(
-    images: NDArray[np.uint8], actual: list[str], predicted: list[str], confidence: list[float]
+def mistakes(
+    images: NDArray[np.uint8],
+    largest_pixel: int,
+    actual: list[str],
+    predicted: list[str],
+    confidence: list[float],
 ) -> Figure:
-    """Images with what they are, and what the model thought, in the order given.
+    """Misclassified images with their true and predicted classes, in the order given.
 
     Args:
         images: (M, height, width), M of at least 0.
+        largest_pixel: the value that is drawn black.
         actual: M names of the true classes.
-        predicted: M names of the predicted ones.
-        confidence: M probabilities of the predicted ones.
+        predicted: M names of the predicted classes.
+        confidence: M probabilities of the predicted classes.
     """
     columns = max(1, min(5, len(images)))
     rows = max(1, -(-len(images) // columns))
@@ -130,13 +144,13 @@ def worst_mistakes(
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for axes, image, truth, thought, sure in zip(
+    for axes, image, truth, guess, sure in zip(
         grid, images, actual, predicted, confidence, strict=False
     ):
         axes.set_axis_on()
         axes.spines[:].set(visible=True, color="0.85")
         axes.set(xticks=[], yticks=[])
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=max(1, images.max()))
-        axes.set_title(f"{truth}, taken for {thought}\n{sure:.2%} sure", fontsize=9, loc="center")
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=max(1, largest_pixel))
+        axes.set_title(f"{truth}, taken for {guess}\n{sure:.2%} sure", fontsize=9, loc="center")
     figure.suptitle("Most confident mistakes" if len(images) else "No mistakes")
     return figure

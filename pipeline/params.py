@@ -1,24 +1,23 @@
-"""What params.yaml may say: every key, its type and its range; nothing else is allowed.
-
-`python -m pipeline.params` prints the JSON Schema by which an editor completes and checks the file.
-"""
+"""What params.yaml may say: every key, its type and its range. Nothing else is allowed."""
 
 import json
-import re
-from collections.abc import Hashable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
+from reprlib import Repr
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import InputError
+from pipeline.records import read_yaml
+
+LARGEST = 100_000  # bytes of params.yaml; what is larger is no params.yaml
 
 
 class Section(BaseModel):
-    """A mapping in params.yaml: no unknown key, no value of another type, no change later."""
+    """A mapping in params.yaml, immutable: no unknown key, no value of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -28,75 +27,94 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Units = Annotated[int, Field(ge=1, le=8192)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Accuracy = Annotated[float, Field(ge=0, le=1)]
+HiddenUnits = Annotated[
+    list[Units],
+    Field(
+        max_length=16,
+        description="a list of up to 16 whole numbers from 1 to 8192, the neurons of each hidden"
+        " layer",
+    ),
+]
+Dropout = Annotated[
+    float,
+    Field(
+        ge=0,
+        lt=1,
+        description="a number from 0 and below 1, the share of hidden neurons dropped in a step",
+    ),
+]
 
 
 class Dataset(Section):
     """Which images."""
 
-    name: str = Field(description="a row of pipeline/datasets.py, such as mnist")
+    name: str = Field(description="the name of a row in pipeline/data/datasets.py, such as mnist")
 
 
 class Preprocess(Section):
-    """How they are divided."""
+    """How the images are split."""
 
     validation: Count | Share | Literal["test"] = Field(
-        description="a count from 1 or a share between 0 and 1 of the training images, held out;"
-        " or test: train on all of them and validate on the test images",
+        description="a count from 1 or a share between 0 and 1 of the training images to hold out;"
+        " or test, to train on all of them and validate on the test images",
     )
-    seed: Seed = Field(description="a whole number from 0 to 4294967295, which chooses them")
-
-
-HIDDEN_UNITS = (
-    "a list of up to 16 whole numbers from 1 to 8192, neurons of each fully connected hidden layer"
-)
-DROPOUT = "a number from 0 and below 1, the share of hidden neurons left out in a step"
+    seed: Seed = Field(description="a whole number from 0 to 4294967295, which selects them")
 
 
 class Mlp(Section):
     """A network of fully connected layers."""
 
-    name: Literal["mlp"] = Field(description="mlp")
-    filters: list[Units] = Field(
-        max_length=0, exclude=True, description="[] where model.name is mlp"
-    )
-    hidden_units: list[Units] = Field(max_length=16, description=HIDDEN_UNITS)
-    dropout: Dropout = Field(description=DROPOUT)
+    hidden_units: HiddenUnits
+    dropout: Dropout
 
 
 class Cnn(Section):
-    """A network of convolutions, then fully connected layers."""
+    """A network of convolutions, followed by fully connected layers."""
 
-    name: Literal["cnn"] = Field(description="cnn")
     filters: list[Units] = Field(
         min_length=1,
         max_length=8,
-        description="a list of 1 to 8 whole numbers from 1 to 8192, filters of each convolution",
+        description="a list of 1 to 8 whole numbers from 1 to 8192, the filters of each"
+        " convolution",
     )
-    hidden_units: list[Units] = Field(max_length=16, description=HIDDEN_UNITS)
-    dropout: Dropout = Field(description=DROPOUT)
+    hidden_units: HiddenUnits
+    dropout: Dropout
 
 
-Model = Mlp | Cnn
+class Model(Section):
+    """The architecture, and a section of settings for each one there is.
 
+    A field here is such a section; the function of the same name is in `pipeline.training.models`.
+    """
 
-class Augment(Section):
-    """How far the training images are moved at random, anew in every epoch."""
+    name: str = Field(description="the name of a section beside it, such as mlp")
+    mlp: Mlp
+    cnn: Cnn
 
-    shift: int = Field(
-        ge=0, le=100, description="a whole number from 0 to 100, pixels along each axis"
-    )
-    rotation: float = Field(
-        ge=0, le=180, description="a number from 0 to 180, degrees about the centre"
-    )
-    zoom: float = Field(
-        ge=0, le=0.9, description="a number from 0 to 0.9, the share larger or smaller"
-    )
-    flip: bool = Field(description="true or false, mirror half of them, left for right")
+    @classmethod
+    def architectures(cls) -> tuple[str, ...]:
+        """What `name` may be."""
+        return tuple(name for name in cls.model_fields if name != "name")
+
+    @property
+    def settings(self) -> Section:
+        """The section of the chosen architecture."""
+        section: Section = getattr(self, self.name)
+        return section
+
+    @model_validator(mode="after")
+    def _name_is_known(self) -> Self:
+        if self.name not in self.architectures():
+            raise ValueError(
+                f"model.name: found {self.name!r}, expected {' or '.join(self.architectures())}"
+                f"{_suggestion(self.name, self.architectures())}"
+            )
+        return self
 
 
 class Train(Section):
-    """How it learns."""
+    """How the network learns."""
 
     epochs: int = Field(
         ge=1,
@@ -104,10 +122,10 @@ class Train(Section):
         description="a whole number from 1 to 10000, passes over the training images",
     )
     batch_size: int = Field(
-        ge=1, le=65_536, description="a whole number from 1 to 65536, images in a step"
+        ge=1, le=65_536, description="a whole number from 1 to 65536, images per step"
     )
     drop_last: bool = Field(
-        description="true or false, leave out the last batch of an epoch where it is smaller"
+        description="true or false, whether to skip the last batch of an epoch if it is smaller"
     )
     optimizer: Literal["adam", "sgd"] = Field(description="adam or sgd")
     learning_rate: float = Field(
@@ -118,21 +136,23 @@ class Train(Section):
     )
     schedule: Literal["constant", "cosine"] = Field(description="constant or cosine")
     warmup_epochs: int = Field(
-        ge=0, description="a whole number from 0 and below epochs, in which the rate rises from 0"
+        ge=0,
+        description="a whole number from 0 and below epochs, during which the rate rises from 0",
     )
     weight_decay: float = Field(
         ge=0,
         lt=1,
-        description="a number from 0 and below 1, the share of a weight that a step takes off,"
-        " times its rate",
+        description="a number from 0 and below 1; a step shrinks each weight by this share times"
+        " the learning rate",
     )
     label_smoothing: float = Field(
         ge=0,
         lt=1,
-        description="a number from 0 and below 1, the share of certainty spread over all classes",
+        description="a number from 0 and below 1, the share of the target spread over all classes",
     )
     seed: Seed = Field(
-        description="a whole number from 0 to 4294967295, which draws weights, orders and noise"
+        description="a whole number from 0 to 4294967295, which determines the initial weights, "
+        "the order of the images and every other random number"
     )
 
     @model_validator(mode="after")
@@ -150,18 +170,30 @@ class Train(Section):
         return self
 
 
+class Augment(Section):
+    """Random augmentation of the training images, drawn afresh each epoch."""
+
+    shift: int = Field(
+        ge=0, le=100, description="a whole number from 0 to 100, pixels along each axis"
+    )
+    rotation: float = Field(
+        ge=0, le=180, description="a number from 0 to 180, degrees about the centre"
+    )
+    zoom: float = Field(
+        ge=0, le=0.9, description="a number from 0 to 0.9, the share by which size varies"
+    )
+    flip: bool = Field(description="true or false, whether to mirror half of them left to right")
+
+
 class Evaluate(Section):
-    """How it is judged."""
+    """How the model is scored."""
 
     calibration_bins: int = Field(
         ge=1, le=1000, description="a whole number from 1 to 1000, bins of confidence"
     )
     mistakes: int = Field(
-        ge=1, le=100, description="a whole number from 1 to 100, the worst ones to draw"
+        ge=1, le=100, description="a whole number from 1 to 100, how many of the worst to draw"
     )
-
-
-Accuracy = Annotated[float, Field(ge=0, le=1)]
 
 
 class Gate(Section):
@@ -169,31 +201,25 @@ class Gate(Section):
 
     floor: Accuracy = Field(description="a number from 0 to 1, the least accuracy")
     class_floors: dict[str, Accuracy] = Field(
-        description="a mapping of class names in quotes to numbers from 0 to 1, the least accuracy"
-        " of each; {} for none",
+        description="a mapping from class names in quotes to numbers from 0 to 1, the least"
+        " accuracy of each; {} for none",
     )
     margin: Accuracy = Field(
-        description="a number from 0 to 1, the drop in accuracy that the gate must exclude"
+        description="a number from 0 to 1, the drop in accuracy that the gate must rule out"
     )
     confidence: float = Field(
         ge=0.5,
         lt=1,
-        description="a number from 0.5 and below 1, with which it must exclude that drop",
-    )
-    seeds: Annotated[int, Field(ge=1, le=100)] = Field(
-        description="a whole number from 1 to 100, models of each side; above 1 their means decide"
-    )
-    margin_seeds: Accuracy = Field(
-        description="a number from 0 to 1, the drop of the mean that the gate must exclude"
+        description="a number from 0.5 and below 1, the confidence with which it must do so",
     )
 
 
 class Params(Section):
-    """The whole of params.yaml, a section for each concern."""
+    """All of params.yaml, a section for each concern."""
 
     dataset: Dataset
     preprocess: Preprocess
-    model: Model = Field(discriminator="name")
+    model: Model
     train: Train
     augment: Augment
     evaluate: Evaluate
@@ -211,35 +237,21 @@ def load(path: Path) -> Params:
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); run from the repository's folder, "
-            f"or get the file back with git restore {path}"
+            f"or restore the file: git restore {path}"
         ) from error
-    found = parse(content, str(path))
+    if len(content) > LARGEST:
+        raise InputError(f"{path}: found {len(content):,} bytes, expected at most {LARGEST:,}")
+    found = read_yaml(content, str(path))
     if not isinstance(found, dict):
         kind = "nothing" if found is None else f"a {type(found).__name__}"
         raise InputError(
-            f"{path}: holds {kind}, expected sections: {', '.join(Params.model_fields)}"
+            f"{path}: found {kind}, expected sections: {', '.join(Params.model_fields)}"
         )
     return _validate(Params, found, str(path))
 
 
-def parse(content: bytes, source: str) -> object:
-    """What YAML says, read as DVC reads it, for params.yaml and dvc.lock.
-
-    Args:
-        content: the file.
-        source: its name, for messages.
-
-    Raises:
-        InputError: it is no YAML.
-    """
-    try:
-        return yaml.load(content.decode(), Loader=_Loader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
-
-
-def gate(section: dict[str, Any], source: str) -> Gate:
-    """Checks the section `gate` alone, as a gate does whose code is older or newer than the file.
+def check_gate(section: dict[str, Any], source: str) -> Gate:
+    """Checks the `gate` section alone, which may come from an older or newer params.yaml.
 
     Raises:
         InputError: with a line for everything in it that is not allowed.
@@ -247,46 +259,30 @@ def gate(section: dict[str, Any], source: str) -> Gate:
     return _validate(Gate, section, source, "gate")
 
 
+def schema() -> str:
+    """The JSON Schema with which an editor completes and checks params.yaml."""
+    return json.dumps(Params.model_json_schema(), indent=2)
+
+
 def _validate(model: type[S], content: dict[str, Any], source: str, *location: str) -> S:
     try:
         return model.model_validate(content)
     except ValidationError as failure:
         errors = failure.errors()
-        misspelt = [details for details in errors if details["type"] == "extra_forbidden"]
+        unknown = [
+            details for details in errors if details["type"] in ("extra_forbidden", "invalid_key")
+        ]  # alone: a misspelt key is missing, too
         lines = dict.fromkeys(
-            _explain(details, (*location, *details["loc"])) for details in misspelt or errors
+            _explain(details, (*location, *details["loc"])) for details in unknown or errors
         )
         raise InputError("\n".join(f"{source}: {line}" for line in lines)) from failure
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: `1e-3` is a number, and no key may stand twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(f"{key.value} stands twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
 def _explain(details: ErrorDetails, location: tuple[int | str, ...]) -> str:
-    """What was found where, and what is allowed there, in a line."""
-    if details["type"] == "value_error":  # keys that contradict each other
+    """In one line: where, what was found, what is expected."""
+    if details["type"] == "value_error":  # from one of the validators above
         return str(details["ctx"]["error"])
-    found = "nothing" if details["type"] == "missing" else repr(details["input"])
-    if details["type"].startswith("union_tag"):  # the name that decides which keys there are
-        found = repr(details["input"].get("name")) if isinstance(details["input"], dict) else found
-        names = details.get("ctx", {}).get("expected_tags", "a name")
-        return f"{location[0]}.name: found {found}, expected one of {names}"
+    found = "nothing" if details["type"] == "missing" else _SHORT.repr(details["input"])
     section: type[BaseModel] = Params
     parts = list(location)
     key = ""
@@ -294,24 +290,36 @@ def _explain(details: ErrorDetails, location: tuple[int | str, ...]) -> str:
         name = str(parts.pop(0))
         key = f"{key}.{name}".lstrip(".")
         if name not in section.model_fields:
-            near = get_close_matches(name, section.model_fields, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            return f"{key}: unknown key, expected only {', '.join(section.model_fields)}{hint}"
+            known = section.model_fields
+            return f"{key}: unknown key, expected only {', '.join(known)}{_suggestion(name, known)}"
         field = section.model_fields[name]
         if field.description:
             position = "".join(f"[{part}]" for part in parts if isinstance(part, int))
             return f"{key}{position}: found {found}, expected {field.description}"
-        if field.discriminator:
-            tag = parts.pop(0)
-            section = next(choice for choice in get_args(field.annotation) if tag in _names(choice))
-        else:
-            section = cast("type[BaseModel]", field.annotation)
+        section = cast("type[BaseModel]", field.annotation)
     return f"{key}: found {found}, expected a section: {', '.join(section.model_fields)}"
 
 
-def _names(section: type[BaseModel]) -> tuple[str, ...]:
-    return get_args(section.model_fields["name"].annotation)
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """What to add to a message if `name` is nearly one of the `known` names."""
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
-if __name__ == "__main__":
-    print(json.dumps(Params.model_json_schema(), indent=2))
+class _Short(Repr):
+    """A representation that fits into a line, whatever params.yaml holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 4
+        self.maxstring = self.maxlong = self.maxother = 60
+
+    def repr_int(self, number: int, level: int) -> str:
+        try:
+            return super().repr_int(number, level)
+        except ValueError:  # Python writes no number of more than 4,300 digits
+            return "a number of thousands of digits"
+
+
+_SHORT = _Short()

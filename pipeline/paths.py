@@ -13,10 +13,6 @@ TEST = PROCESSED / "test"
 
 MODEL = Path("models/model.keras")
 
-STATE = Path(".pipeline")  # ignored by git, and no DVC output
-CHECKPOINTS = STATE / "checkpoints"
-LOCKS = STATE / "locks"
-
 METRICS = Path("metrics")
 DOWNLOAD_METRICS = METRICS / "download.json"
 PREPROCESS_METRICS = METRICS / "preprocess.json"
@@ -26,7 +22,12 @@ EVALUATE_METRICS = METRICS / "evaluate.json"
 PREDICTIONS = METRICS / "predictions.csv"
 CURVES = METRICS / "curves.png"
 CONFUSION = METRICS / "confusion.png"
-SEEDS = METRICS / "seeds.json"  # in git, and no DVC output: models of other seeds, for the gate
 MISTAKES = METRICS / "mistakes.png"
-PROVENANCE = METRICS / "provenance.json"  # in git, and no DVC output: it differs by machine
-TIMING = METRICS / "timing.json"  # seconds: ignored by git, and no DVC output
+PROVENANCE = METRICS / "provenance.json"  # in git but no DVC output: it differs by machine
+TIMING = METRICS / "timing.json"  # seconds: ignored by git and no DVC output
+
+STATE = Path(".pipeline")  # ignored by git and no DVC output
+CHECKPOINTS = STATE / "checkpoints"
+LOCKS = STATE / "locks"
+
+REPORT = Path("report.html")

@@ -1,16 +1,21 @@
-"""Stage 2: data/raw decoded and divided into training, validation and test images."""
+"""Stage 2: data/raw decoded and split into training, validation and test images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import datasets, idx, paths, stage
-from pipeline.artifacts import replacing_folder, write_json
-from pipeline.errors import InputError, IntegrityError
+from pipeline import paths
+from pipeline.artifacts import json_bytes, replacing_folder, write_files
+from pipeline.data import datasets, idx
+from pipeline.data.split import Split, stratified
+from pipeline.errors import InputError, IntegrityError, advising
 from pipeline.params import Params
-from pipeline.split import Split, stratified
+from pipeline.program import run_stage
+
+Examples = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, height, width), labels (N,)
 
 
 def preprocess(
@@ -29,64 +34,57 @@ def preprocess(
         class_names: what each label means.
         validation: how many training images to hold out, as a count or as a share below 1; or
             `test`: train on all of them and validate on the test images.
-        seed: chooses the held-out images.
-        processed: the folder to write to.
+        seed: selects the held-out images.
+        processed: the folder to write.
         metrics: the JSON file to write.
 
     Raises:
         InputError: a file is missing, or `validation` leaves a class without an image.
         IntegrityError: a file is not what its name says, or two do not belong together.
     """
-    available = _decode(raw, datasets.TRAIN_IMAGES, datasets.TRAIN_LABELS, class_names)
-    test = _decode(raw, datasets.TEST_IMAGES, datasets.TEST_LABELS, class_names)
-    if available.images.shape[1:] != test.images.shape[1:]:
-        raise IntegrityError(
-            f"{raw}: training images are {_shape(available)}, test images {_shape(test)}; "
-            f"delete {raw} and run dvc repro"
-        )
+    with advising(f"delete {raw} and run dvc repro"):
+        images, labels = _decode(raw, datasets.TRAIN_IMAGES, datasets.TRAIN_LABELS, class_names)
+        test = _decode(raw, datasets.TEST_IMAGES, datasets.TEST_LABELS, class_names)
+        if images.shape[1:] != test[0].shape[1:]:
+            raise IntegrityError(
+                f"{raw}: training images are {_size(images)}, test images are {_size(test[0])}"
+            )
     if validation == "test":
-        splits = {"train": available, "validation": test, "test": test}
+        parts = {"train": (images, labels), "validation": test, "test": test}
     else:
-        held_out = _hold_out(available.labels, validation, seed)
-        splits = {
-            "train": available.take(np.flatnonzero(~held_out)),
-            "validation": available.take(np.flatnonzero(held_out)),
+        held_out = _hold_out(labels, validation, seed)
+        parts = {
+            "train": (images[~held_out], labels[~held_out]),
+            "validation": (images[held_out], labels[held_out]),
             "test": test,
         }
+    largest = int(parts["train"][0].max())
+    splits = {name: Split(*part, class_names, largest) for name, part in parts.items()}
     with replacing_folder(processed) as folder:
         for name, split in splits.items():
             split.save(folder / name)
-            print(f"{name}: {len(split.labels):,} images of {_shape(split)}")
-        write_json(
-            metrics,
-            {
-                "images": {name: _counts(split) for name, split in splits.items()},
-                "shape": list(available.images.shape[1:]),
-                "pixels": _pixel_statistics(splits["train"].images),
-            },
-        )
+            print(f"{name}: {len(split.labels):,} images of {_size(split.images)}")
+    write_files({metrics: json_bytes(_description(splits))})
 
 
-def _decode(raw: Path, images: str, labels: str, class_names: tuple[str, ...]) -> Split:
-    split = Split(
-        idx.read(raw / images, idx.IMAGES), idx.read(raw / labels, idx.LABELS), class_names
-    )
-    if len(split.images) != len(split.labels):
+def _decode(raw: Path, images: str, labels: str, class_names: tuple[str, ...]) -> Examples:
+    examples = idx.read(raw / images, idx.IMAGES), idx.read(raw / labels, idx.LABELS)
+    if len(examples[0]) != len(examples[1]):
         raise IntegrityError(
-            f"{raw / labels}: {len(split.labels):,} labels for {len(split.images):,} images; "
-            f"delete {raw} and run dvc repro"
+            f"{raw / labels}: {len(examples[1]):,} labels for {len(examples[0]):,} images"
         )
-    if split.labels.max() >= len(class_names):
+    if examples[1].max() >= len(class_names):
         raise IntegrityError(
-            f"{raw / labels}: label {split.labels.max()} at position {split.labels.argmax()}, "
-            f"expected 0 to {len(class_names) - 1}; delete {raw} and run dvc repro"
+            f"{raw / labels}: label {examples[1].max()} at position {examples[1].argmax()}, "
+            f"expected 0 to {len(class_names) - 1}"
         )
-    return split
+    return examples
 
 
 def _hold_out(labels: NDArray[np.uint8], validation: float, seed: int) -> NDArray[np.bool_]:
-    count = validation if validation >= 1 else round(validation * len(labels))
-    held_out = stratified(labels, int(count), seed) if count < len(labels) else None
+    """(N,) True for the examples that are held out for validation."""
+    count = int(validation) if validation >= 1 else round(validation * len(labels))
+    held_out = stratified(labels, count, seed) if count < len(labels) else None
     everywhere = np.unique(labels).tolist()
     if (
         held_out is None
@@ -95,14 +93,24 @@ def _hold_out(labels: NDArray[np.uint8], validation: float, seed: int) -> NDArra
     ):
         raise InputError(
             f"params.yaml: preprocess.validation: found {validation}, which is {count:,} of "
-            f"{len(labels):,} training images; expected so many that every class keeps an image on "
-            f"both sides"
+            f"{len(labels):,} training images; expected a number that leaves images of every class "
+            f"on both sides"
         )
     return held_out
 
 
-def _shape(split: Split) -> str:
-    return "x".join(map(str, split.images.shape[1:])) + " pixels"
+def _size(images: NDArray[np.uint8]) -> str:
+    return "x".join(map(str, images.shape[1:])) + " pixels"
+
+
+def _description(splits: Mapping[str, Split]) -> dict[str, object]:
+    """What metrics/preprocess.json says."""
+    train = splits["train"]
+    return {
+        "images": {name: _counts(split) for name, split in splits.items()},
+        "shape": list(train.images.shape[1:]),
+        "pixels": _pixel_statistics(train.images) | {"largest": train.largest_pixel},
+    }
 
 
 def _counts(split: Split) -> dict[str, object]:
@@ -128,7 +136,7 @@ def _pixel_statistics(images: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def main(params: Params) -> None:
-    """Divides data/raw as params.yaml says."""
+    """Splits data/raw as params.yaml says."""
     preprocess(
         paths.RAW,
         datasets.find(params.dataset.name).class_names,
@@ -140,4 +148,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run("preprocess", main)
+    run_stage("preprocess", __doc__, main)

@@ -1,16 +1,13 @@
-"""One HTML file for a person: the gate's verdict, curves, mistakes as pictures, and what made them.
+"""Writes the verdict, the curves and the mistakes as pictures to one HTML page.
 
-`python -m pipeline.report [--baseline REV] [--output FILE]`. It holds all that it shows, makes no
-request, and runs no script; the same results make the same bytes. Charts for comparing experiments
-come from `dvc plots`.
+The page contains everything it shows, makes no request and runs no script; the same results make
+the same bytes. For charts that compare experiments, see `dvc plots`.
 """
 
 import argparse
-import csv
-import json
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -24,34 +21,40 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from pipeline import figures, gate, params, paths, results, revision, score, verdict, workspace
-from pipeline.artifacts import write_bytes
-from pipeline.errors import InputError, PipelineError
-from pipeline.results import Read, Results
-from pipeline.revision import Revision
-from pipeline.split import Split
-from pipeline.verdict import Verdict
+from pipeline import figures, params, paths, score
+from pipeline.artifacts import write_output
+from pipeline.data.split import Split
+from pipeline.errors import InputError
+from pipeline.gate import results, text
+from pipeline.gate.judge import find_baseline, judge, source_of
+from pipeline.gate.results import Results
+from pipeline.gate.verdict import Mistake, Verdict, cannot_tell
+from pipeline.program import Parser, emit, run
+from pipeline.records import flat, read_history, read_json, read_yaml
+from pipeline.repository import WORKING_TREE, Commit, Source, changed_files, git, read_lock
 
-OUTPUT = Path("report.html")
 TEMPLATE = "report.html"
 SHOWN = 48  # newly wrong images that are drawn
-INK = "#010203"  # of texts and axes, in the place of which the page puts its own colour
-MATRIX = 30  # classes up to which a confusion matrix can be read
+INK = "#010203"  # of text and axes in charts; the page replaces it with its own colour
+MATRIX = 30  # classes up to which a confusion matrix is readable
 
 
 def report(name: str | None) -> str:
-    """The page about the results here, compared with the revision called `name` if it can be.
+    """The page about the results here, compared with the commit called `name` if possible.
 
     Raises:
         InputError: there are no results here, or they contradict each other.
     """
-    here = results.load(workspace.read, "here", "run dvc repro")
+    here = results.load(WORKING_TREE)
     baseline = None
     try:
-        baseline = gate.find_baseline(name)
-        found = gate.judge(name)
+        baseline = find_baseline(name)
+        found = judge(name)
     except InputError as error:
-        found = Verdict("cannot tell", tuple(str(error).splitlines()))
+        found = cannot_tell(str(error))
+    mistakes = score.most_confident_mistakes(here.predictions)
+    worst = mistakes[: params.load(paths.PARAMS).evaluate.mistakes].tolist()
+    newly_wrong = _newly_wrong(found)
     confusion = _confusion(here)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -62,78 +65,77 @@ def report(name: str | None) -> str:
     )
     return environment.get_template(TEMPLATE).render(
         verdict=found,
-        rows=verdict.rows(found),
-        remarks=verdict.remarks(found),
+        rows=text.rows(found),
+        remarks=text.remarks(found),
         results=here,
         baseline=baseline,
         charts=_charts(baseline),
         confusion=confusion,
-        most=_most(confusion),
-        worst=_pictures(here, _worst(here)),
-        newly_wrong=_pictures(here, [m.index for m in _newly_wrong(found)[:SHOWN]]),
-        newly_wrong_total=len(_newly_wrong(found)),
-        metrics=_compared(paths.EVALUATE_METRICS, baseline),
-        parameters=[row for row in _compared(paths.PARAMS, baseline) if row[1] != row[2]],
+        most=_most_frequent_mistake(confusion),
+        worst=_pictures(here, worst),
+        newly_wrong=_pictures(here, [mistake.index for mistake in newly_wrong[:SHOWN]]),
+        newly_wrong_total=len(newly_wrong),
+        metrics=_metrics(here, baseline),
+        parameters=_changed_parameters(baseline),
         provenance=_provenance(here),
     )
 
 
-def _newly_wrong(found: Verdict) -> tuple[verdict.Mistake, ...]:
-    return found.comparison.newly_wrong if found.comparison else ()
-
-
-def _worst(here: Results) -> list[int]:
-    """The images of the most confident mistakes, by their positions."""
-    wrong = np.flatnonzero(here.labels != here.predicted)
-    order = np.argsort(-here.probability[wrong], kind="stable")
-    shown: list[int] = wrong[order][: params.load(paths.PARAMS).evaluate.mistakes].tolist()
-    return shown
+def _newly_wrong(verdict: Verdict) -> tuple[Mistake, ...]:
+    return verdict.comparison.newly_wrong if verdict.comparison else ()
 
 
 def _pictures(here: Results, indices: Sequence[int]) -> list[dict[str, Any]]:
-    """Test images, with what they were taken for; without a picture where data are absent."""
-    try:
-        images = Split.load(paths.TEST).images
-    except InputError:
-        images = None
+    """Test images and their classes; without a picture where the data are absent."""
+    split = _test_images(here)
+    names, predictions = here.class_names, here.predictions
     return [
         {
             "index": index,
-            "actual": here.class_names[here.labels[index]],
-            "predicted": here.class_names[here.predicted[index]],
-            "probability": here.probability[index],
-            "picture": None if images is None else _png(images[index]),
+            "actual": names[predictions.labels[index]],
+            "predicted": names[predictions.predicted[index]],
+            "probability": predictions.probability[index],
+            "picture": split and _png(split.images[index], split.largest_pixel),
         }
         for index in indices
     ]
 
 
-def _png(image: NDArray[np.uint8]) -> str:
-    """An image, (height, width), as the text of a link: dark on light, as on paper."""
+def _test_images(here: Results) -> Split | None:
+    """The test images, if those on the disk are the ones that the results are about."""
+    with suppress(InputError):
+        split = Split.load(paths.TEST)
+        same_labels = np.array_equal(split.labels, here.predictions.labels)
+        if same_labels and split.class_names == here.class_names:
+            return split
+    return None
+
+
+def _png(image: NDArray[np.uint8], largest_pixel: int) -> str:
+    """An image, (height, width), as a data URL: dark on light, as on paper."""
     file = BytesIO()
-    imsave(file, image, cmap="gray_r", vmin=0, vmax=255, format="png", metadata={"Software": ""})
+    imsave(
+        file,
+        image,
+        cmap="gray_r",
+        vmin=0,
+        vmax=max(1, largest_pixel),
+        format="png",
+        metadata={"Software": ""},
+    )
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
 
 
-def _charts(baseline: Revision | None) -> list[Markup]:
-    """Loss and accuracy by epoch, those of the baseline dashed where it has any."""
-    sides = {"": _history(workspace.read)}
+def _charts(baseline: Commit | None) -> list[Markup]:
+    """Loss and accuracy by epoch, dashed for the baseline if it has them."""
+    sides = {"": _history(WORKING_TREE)}
     with suppress(InputError):
-        sides |= {"baseline, ": _history(baseline.read)} if baseline else {}
+        sides |= {"baseline, ": _history(source_of(baseline))} if baseline else {}
     return [_svg(_curves(name, sides), name) for name in ("loss", "accuracy")]
 
 
-def _history(read: Read) -> dict[str, NDArray[np.float64]]:
-    """The columns of history.csv, (epochs,) each.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    rows = list(csv.DictReader(StringIO(read(paths.HISTORY).decode())))
-    try:
-        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    except (ValueError, IndexError, TypeError) as error:
-        raise InputError(f"{paths.HISTORY}: cannot be read ({error}); run dvc repro") from error
+def _history(source: Source) -> dict[str, NDArray[np.float64]]:
+    return read_history(source.read(paths.HISTORY), str(paths.HISTORY))
 
 
 def _curves(name: str, sides: dict[str, dict[str, NDArray[np.float64]]]) -> Figure:
@@ -157,86 +159,96 @@ def _curves(name: str, sides: dict[str, dict[str, NDArray[np.float64]]]) -> Figu
 
 
 def _svg(figure: Figure, name: str) -> Markup:
-    """A figure as SVG in the colour of the text around it; `name` is its own on the page."""
+    """A figure as SVG in the colour of the text around it; `name` is unique on the page."""
     file = StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     drawn = file.getvalue()
-    return Markup(drawn[drawn.index("<svg") :].replace(INK, "currentColor"))  # noqa: S704, no text of others
+    return Markup(drawn[drawn.index("<svg") :].replace(INK, "currentColor"))  # noqa: S704, our text
 
 
 def _confusion(here: Results) -> NDArray[np.intp] | None:
-    """(C, C) images by actual and predicted class, unless there are too many classes to read it."""
+    """(C, C) images by actual and predicted class, None if there are too many classes to read."""
     classes = len(here.class_names)
-    return score.confusion(here.labels, here.predicted, classes) if classes <= MATRIX else None
+    return score.confusion(here.predictions, classes) if classes <= MATRIX else None
 
 
-def _most(confusion: NDArray[np.intp] | None) -> int:
-    """The images of the most frequent mistake, at least 1."""
+def _most_frequent_mistake(confusion: NDArray[np.intp] | None) -> int:
+    """How many images it concerns, at least 1."""
     mistakes = 0 if confusion is None else confusion - np.diag(np.diag(confusion))
     return max(1, int(np.max(mistakes)))
 
 
-def _compared(path: Path, baseline: Revision | None) -> list[tuple[str, Any, Any]]:
-    """Every value in a YAML or JSON file, before and here; None where there is none."""
-    here = dict(_flat(params.parse(workspace.read(path), str(path))))
-    try:
-        there = dict(_flat(params.parse(baseline.read(path), str(path)))) if baseline else {}
-    except InputError:
-        there = {}
-    return [(key, there.get(key), here.get(key)) for key in {**here, **there}]
+def _metrics(here: Results, baseline: Commit | None) -> list[tuple[str, Any, Any]]:
+    """Every number of metrics/evaluate.json, in the baseline and here.
+
+    What follows from the predictions here is computed from them, whatever the file says.
+    """
+    path = paths.EVALUATE_METRICS
+    computed = score.agreement(here.predictions, here.class_names)
+    ours = read_json(WORKING_TREE.read(path), str(path)) | computed
+    theirs: dict[str, Any] = {}
+    with suppress(InputError):
+        theirs = read_json(baseline.read(path), str(path)) if baseline else {}
+    return _side_by_side(theirs, ours)
 
 
-def _flat(content: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Its values by their keys, joined by points; lists of mappings are left out."""
-    if isinstance(content, dict) and content:
-        for key, value in content.items():
-            yield from _flat(value, f"{prefix}.{key}".lstrip("."))
-    elif not (isinstance(content, list) and any(isinstance(item, dict) for item in content)):
-        yield prefix, content
+def _changed_parameters(baseline: Commit | None) -> list[tuple[str, Any, Any]]:
+    """Every value of params.yaml that differs, in the baseline and here."""
+    ours = read_yaml(WORKING_TREE.read(paths.PARAMS), str(paths.PARAMS))
+    theirs: object = {}
+    with suppress(InputError):
+        theirs = read_yaml(baseline.read(paths.PARAMS), str(paths.PARAMS)) if baseline else {}
+    return [row for row in _side_by_side(theirs, ours) if row[1] != row[2]]
+
+
+def _side_by_side(theirs: object, ours: object) -> list[tuple[str, Any, Any]]:
+    """Every value of two nested mappings by its key; None where one has no such key."""
+    before, here = dict(flat(theirs)), dict(flat(ours))
+    return [(key, before.get(key), here.get(key)) for key in {**here, **before}]
 
 
 def _provenance(here: Results) -> list[tuple[str, str]]:
-    """What the results come from, by what it is."""
-    made = json.loads(workspace.read(paths.PROVENANCE))
-    locked = results.outputs(results.stages(workspace.read))
-    rows = [("revision", revision.head()), ("dataset", str(here.dataset.get("dataset")))]
-    rows += [(file["name"], file["sha256"]) for file in here.dataset.get("files", [])]
-    rows += [("test images, as the model gets them", here.test)]
-    rows += [("model", locked.get(str(paths.MODEL), "unknown"))]
-    if made["model_md5"] == locked.get(str(paths.MODEL)):
-        rows += [*made["versions"].items(), ("processor", made["processor"])]
+    """What the results come from, as names and values."""
+    model = read_lock(WORKING_TREE.read).outputs.get(str(paths.MODEL), "unknown")
+    changes = ", with changes" if changed_files() else ""
+    rows = [
+        ("revision", git("rev-parse", "--short=7", "HEAD") + changes),
+        ("dataset", str(here.dataset.get("dataset"))),
+        *((file["name"], file["sha256"]) for file in here.dataset.get("files", [])),
+        ("test images, as the model receives them", here.test),
+        ("model", model),
+    ]
+    with suppress(InputError, LookupError, AttributeError):
+        made = read_json(WORKING_TREE.read(paths.PROVENANCE), str(paths.PROVENANCE))
+        if made["model_md5"] == model:
+            rows += [*made["versions"].items(), ("processor", made["processor"])]
     return rows
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Writes the page.
-
-    Raises:
-        InputError: there is nothing to report.
-    """
-    parser = argparse.ArgumentParser(prog="python -m pipeline.report", allow_abbrev=False)
-    parser.add_argument("--baseline", metavar="REV", help="default: that of the gate")
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="report.html")
-    options = parser.parse_args(arguments)
-    with figures.style():
-        mpl.rcParams.update(
-            {
-                "text.color": INK,
-                "axes.edgecolor": INK,
-                "axes.labelcolor": INK,
-                "xtick.color": INK,
-                "ytick.color": INK,
-            }
-        )
+def main(options: argparse.Namespace) -> None:
+    """Writes the page."""
+    with figures.style(INK):
         page = report(options.baseline)
-    write_bytes(options.output, page.encode())
-    print(options.output)
+    write_output(options.output, page.encode())
+    emit(f"{options.output}\n", sys.stdout)
+
+
+def parser() -> Parser:
+    """The arguments of the report."""
+    arguments = Parser("pipeline.report", __doc__)
+    arguments.add_argument(
+        "--baseline", metavar="REV", help="the commit to compare with (default: as in the gate)"
+    )
+    arguments.add_argument(
+        "--output",
+        type=Path,
+        default=paths.REPORT,
+        metavar="FILE",
+        help="where to write the page (default: %(default)s)",
+    )
+    return arguments
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except PipelineError as error:
-        print(f"report: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(parser(), main)

@@ -1,45 +1,71 @@
-"""Predictions to numbers. N images, C classes throughout."""
+"""Predictions to numbers. N images and C classes throughout."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
+
+from pipeline.records import Predictions
+
+
+def predictions_of(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> Predictions:
+    """The most probable class of each image.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) the true classes.
+    """
+    probability = softmax(logits, axis=-1).max(axis=-1)
+    return Predictions(labels.astype(np.intp), logits.argmax(axis=-1), probability)
 
 
 def score(
-    logits: NDArray[np.float64], labels: NDArray[np.uint8], class_names: tuple[str, ...], bins: int
+    predictions: Predictions, class_names: Sequence[str], *, loss: float, bins: int
 ) -> dict[str, Any]:
     """Everything that metrics/evaluate.json says.
 
     Args:
-        logits: (N, C).
-        labels: (N,) what each image is.
+        predictions: of N images.
         class_names: C names.
+        loss: of the same images, see `cross_entropy`.
         bins: of confidence, for the calibration error.
     """
-    predicted = logits.argmax(axis=-1)
-    correct = predicted == labels
+    return agreement(predictions, class_names) | {
+        "loss": loss,
+        "calibration_error": calibration_error(predictions.probability, predictions.correct, bins),
+    }
+
+
+def agreement(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
+    """The part of `score` that only the chosen classes decide."""
+    correct = predictions.correct
     low, high = wilson_interval(int(correct.sum()), len(correct))
+    per_class = accuracy_per_class(predictions, len(class_names))
     return {
         "accuracy": float(correct.mean()),
         "accuracy_interval": {"low": low, "high": high},
         "errors": int((~correct).sum()),
-        "loss": cross_entropy(logits, labels),
-        "calibration_error": calibration_error(
-            np.exp(log_softmax(logits, axis=-1)).max(axis=-1), correct, bins
-        ),
         "accuracy_per_class": [
-            {"class": name, "accuracy": float(correct[labels == label].mean())}
-            for label, name in enumerate(class_names)
-            if (labels == label).any()
+            {"class": name, "accuracy": accuracy}
+            for name, accuracy in zip(class_names, per_class.tolist(), strict=True)
+            if not np.isnan(accuracy)
         ],
     }
 
 
+def accuracy_per_class(predictions: Predictions, classes: int) -> NDArray[np.float64]:
+    """The share of each class's images that were classified correctly, (C,); NaN if it has none."""
+    images = np.bincount(predictions.labels, minlength=classes)
+    right = np.bincount(predictions.labels[predictions.correct], minlength=classes)
+    share: NDArray[np.float64] = np.full(classes, np.nan)
+    return np.divide(right, images, out=share, where=images > 0)
+
+
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval that holds the true share of successes with `confidence`.
+    """The interval that contains the true share of successes with `confidence`.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal
     of the American Statistical Association 22 (1927), 209-212; without continuity correction.
@@ -48,8 +74,13 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     return float(interval.low), float(interval.high)
 
 
-def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
-    """The mean over the images of minus the logarithm of their true class's probability, nats."""
+def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> float:
+    """The mean over the images of -log(probability of the true class), in nats.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) the true classes.
+    """
     return float(-log_softmax(logits, axis=-1)[np.arange(len(labels)), labels].mean())
 
 
@@ -74,10 +105,13 @@ def calibration_error(
     return float(np.abs(difference).sum() / len(confidence))
 
 
-def confusion(
-    labels: NDArray[np.integer[Any]], predicted: NDArray[np.intp], classes: int
-) -> NDArray[np.intp]:
+def most_confident_mistakes(predictions: Predictions) -> NDArray[np.intp]:
+    """The indices of the misclassified images, the most confident first."""
+    mistakes = np.flatnonzero(~predictions.correct)
+    return mistakes[np.argsort(-predictions.probability[mistakes], kind="stable")]
+
+
+def confusion(predictions: Predictions, classes: int) -> NDArray[np.intp]:
     """How many images of each class (row) were taken for each class (column); (C, C)."""
-    return np.bincount(labels.astype(np.intp) * classes + predicted, minlength=classes**2).reshape(
-        classes, classes
-    )
+    cells = predictions.labels * classes + predictions.predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)

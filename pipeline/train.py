@@ -1,34 +1,44 @@
-"""Stage 3: data/processed/train to models/model.keras, validated after every epoch."""
+"""Stage 3: a network trained on data/processed/train, into models/model.keras."""
 
 import hashlib
-import math
-from collections.abc import Iterable
+import json
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline import backend, paths, stage
-from pipeline.artifacts import replacing, write_csv, write_json, write_keras
-from pipeline.checkpoint import Checkpoint
-from pipeline.errors import InputError
-from pipeline.params import Augment, Model, Params, Train
-from pipeline.split import Split
+from pipeline import paths
+from pipeline.artifacts import json_bytes, keras_bytes, write_files
+from pipeline.data.split import Split
+from pipeline.errors import InputError, advising
+from pipeline.params import Augment, Model, Params, Section, Train
+from pipeline.program import run_stage
+from pipeline.records import HISTORY_COLUMNS, history_bytes
+from pipeline.training import backend
 
 if TYPE_CHECKING:
     import keras
 
-HISTORY_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
-MEMORY_SHARE = 0.25  # of the machine's: images that need more are read from the disk
-NOT_DECAYED = ["bias", "beta", "gamma"]  # weights that shift and scale; decay is for the others
+    from pipeline.training.checkpoint import Checkpoint
+
+MEMORY_SHARE = 0.25  # of the machine's memory: a larger training set is read from disk
+
+
+class Trained(NamedTuple):
+    """What comes out of a training."""
+
+    network: "keras.Model"  # raw pixels to logits
+    history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy for each epoch
+    checkpoint: "Checkpoint"  # the last one, to delete once the network is saved
 
 
 class Outputs(NamedTuple):
-    """Where `train` writes what."""
+    """The files that `write` writes."""
 
-    model: Path  # the `.keras` file: raw pixels to logits, not compiled
+    model: Path  # `.keras`
     history: Path  # CSV, a row for each epoch
     metrics: Path  # JSON: the last and the best values, and the number of weights
-    provenance: Path  # JSON: which processor and versions made this very model
+    provenance: Path  # JSON: the processor and the versions that first made this model
 
 
 def train(
@@ -36,186 +46,161 @@ def train(
     params: Train,
     augment: Augment,
     *,
-    training: Path,
-    validation: Path,
-    outputs: Outputs,
+    training: Split,
+    validation: Split,
     checkpoints: Path,
-) -> None:
-    """Trains a new network and writes it.
+) -> Trained:
+    """Trains a new network.
 
     Args:
         model: what to build.
         params: how to train it.
-        augment: how to move the training images.
-        training: the folder of a `Split`, to learn from.
-        validation: the folder of a `Split`, to score after every epoch.
-        outputs: the files to write.
-        checkpoints: the folder for the state after each epoch, from which a killed run goes on.
+        augment: how to augment the training images.
+        training: what to learn from.
+        validation: what to score after every epoch.
+        checkpoints: the folder for the state after each epoch, from which a killed run resumes.
 
     Raises:
-        InputError: the two splits are not there, or do not fit each other.
-        TrainingError: the loss is not finite any more; nothing is written.
+        InputError: the two splits do not fit each other or the parameters.
+        TrainingError: the loss is no longer finite.
     """
-    train_split, validation_split = Split.load(training), Split.load(validation)
-    if train_split.images.shape[1:] != validation_split.images.shape[1:]:
-        raise InputError(f"{validation}: its images are not of the size of {training}; dvc repro")
-    if params.drop_last and params.batch_size > len(train_split.labels):
-        raise InputError(
-            f"train.batch_size: found {params.batch_size}, expected at most the "
-            f"{len(train_split.labels)} training images where train.drop_last is true"
-        )
-    checkpoint = Checkpoint(
-        checkpoints,
-        {
-            "params": [section.model_dump() for section in (model, params, augment)],
-            "data": [_digest(sorted(folder.iterdir())) for folder in (training, validation)],
-            "code": _digest(sorted(Path(__file__).parent.glob("*.py"))),
-            "versions": _versions(),
-        },
-    )
-
+    _check(params, training, validation)
     backend.start()
     import keras
 
-    from pipeline import noise
-    from pipeline.fit import fit
-    from pipeline.models import MODELS
-    from pipeline.progress import Progress, StopUnlessFinite
+    from pipeline.training.augment import Augmentation
+    from pipeline.training.checkpoint import Checkpoint
+    from pipeline.training.engine import fit
+    from pipeline.training.models import MODELS
+    from pipeline.training.optimizers import make_loss, make_optimizer
+    from pipeline.training.progress import Progress, StopUnlessFinite
 
+    checkpoint = Checkpoint(
+        checkpoints, _identity((model.settings, params, augment), (training, validation))
+    )
+    checkpoint.remove_abandoned()
     keras.utils.set_random_seed(params.seed)
-    build, compiled = MODELS[model.name]
-    network = build(
-        train_split.images.shape[1:],
-        len(train_split.class_names),
-        1 / max(1, int(train_split.images.max())),
-        **model.model_dump(exclude={"name"}),
+    network = MODELS[model.name](
+        training.images.shape[1:],
+        len(training.class_names),
+        1 / max(1, training.largest_pixel),
+        **model.settings.model_dump(),
     )
     print(
         f"{model.name}: {network.count_params():,} weights, "
-        f"{len(train_split.labels):,} training images, {len(validation_split.labels):,} to validate"
+        f"{len(training.labels):,} training images, {len(validation.labels):,} validation images"
     )
-    values = fit(
+    history = fit(
         network,
-        train_split,
-        validation_split,
-        optimizer=make_optimizer(params, len(train_split.labels)),
+        training,
+        validation,
+        optimizer=make_optimizer(params, len(training.labels)),
         loss=make_loss(params.label_smoothing),
         epochs=params.epochs,
         batch_size=params.batch_size,
         seed=params.seed,
         drop_last=params.drop_last,
-        augment=noise.Augment(**augment.model_dump()),
-        compiled=compiled,
-        streamed=train_split.images.nbytes > MEMORY_SHARE * backend.memory(),
+        augmentation=Augmentation(**augment.model_dump()),
+        streamed=training.images.nbytes > MEMORY_SHARE * backend.memory(),
         callbacks=[Progress(params.epochs), StopUnlessFinite()],
         checkpoint=checkpoint,
     )
-    _write(network, values, outputs)
-    checkpoint.remove()
+    return Trained(network, history, checkpoint)
 
 
-def _write(network: "keras.Model", history: dict[str, list[float]], outputs: Outputs) -> None:
-    epochs = len(history["loss"])
-    best = max(range(epochs), key=history["val_accuracy"].__getitem__)
-    columns = [history[name] for name in HISTORY_COLUMNS]
-    with replacing(*outputs) as temporary:
-        new = Outputs(*temporary)
-        write_keras(new.model, network)
-        write_csv(
-            new.history,
-            ("epoch", *HISTORY_COLUMNS),
-            zip(range(1, epochs + 1), *columns, strict=True),
+def _check(params: Train, training: Split, validation: Split) -> None:
+    if training.images.shape[1:] != validation.images.shape[1:]:
+        raise InputError(
+            f"training images are {training.images.shape[1:]}, validation images "
+            f"{validation.images.shape[1:]}; run dvc repro"
         )
-        write_json(
-            new.metrics,
-            {
-                "final": {name: history[name][-1] for name in HISTORY_COLUMNS},
-                "best": {"epoch": best + 1, "val_accuracy": history["val_accuracy"][best]},
-                "weights": network.count_params(),
-            },
+    if params.drop_last and params.batch_size > len(training.labels):
+        raise InputError(
+            f"train.batch_size: found {params.batch_size}, expected at most the "
+            f"{len(training.labels)} training images where train.drop_last is true"
         )
-        write_json(
-            new.provenance,
-            {
-                "model_md5": hashlib.md5(new.model.read_bytes(), usedforsecurity=False).hexdigest(),
-                "processor": backend.processor(),
-                "versions": _versions(),
-            },
-        )
+
+
+def _identity(sections: tuple[Section, ...], splits: tuple[Split, ...]) -> dict[str, Any]:
+    """Everything that determines the weights: parameters, data, and the code imported so far."""
+    package = Path(__file__).parent
+    loaded = (getattr(module, "__file__", None) for module in [*sys.modules.values()])
+    modules = {
+        path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in map(Path, filter(None, loaded))
+        if path.is_relative_to(package) and path.name != "__init__.py"  # they hold no code
+    }
+    return {
+        "params": [[type(section).__name__, section.model_dump()] for section in sections],
+        "data": [_digest(split) for split in splits],
+        "code": modules,
+        "versions": _versions(),
+    }
+
+
+def _digest(split: Split) -> str:
+    """The SHA-256 of all that training reads of `split`."""
+    about = (split.images.shape, split.class_names, split.largest_pixel)
+    digest = hashlib.sha256(repr(about).encode())
+    digest.update(split.images.data)
+    digest.update(split.labels.data)
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("keras", "numpy", "tensorflow")}
 
 
-def _digest(files: Iterable[Path]) -> str:
-    """The SHA-256 of `files`, with their names."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\n".encode())
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+def write(trained: Trained, outputs: Outputs) -> None:
+    """Writes the network and what is known about it, all or nothing."""
+    history = trained.history
+    accuracies = history["val_accuracy"]
+    best = max(range(len(accuracies)), key=accuracies.__getitem__)
+    metrics = {
+        "final": {name: history[name][-1] for name in HISTORY_COLUMNS[1:]},
+        "best": {"epoch": best + 1, "val_accuracy": accuracies[best]},
+        "weights": trained.network.count_params(),
+    }
+    model = keras_bytes(trained.network)
+    files = {
+        outputs.model: model,
+        outputs.history: history_bytes(history),
+        outputs.metrics: json_bytes(metrics),
+    }
+    digest = hashlib.md5(model, usedforsecurity=False).hexdigest()
+    if not _describes(outputs.provenance, digest):
+        provenance = {
+            "model_md5": digest,
+            "processor": backend.processor(),
+            "versions": _versions(),
+        }
+        files[outputs.provenance] = json_bytes(provenance)
+    write_files(files)
 
 
-def make_loss(label_smoothing: float) -> "keras.losses.Loss":
-    """Cross-entropy of labels, (N,), and logits, (N, classes); smoothed as by Szegedy et al., 2016.
-
-    (Rethinking the Inception Architecture, CVPR.) Keras smooths targets of one number per class.
-    """
-    import keras
-
-    if not label_smoothing:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    def smoothed(labels: Any, logits: Any) -> Any:  # noqa: ANN401, tensors
-        targets = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), logits.shape[-1])
-        return keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=label_smoothing
-        )
-
-    return smoothed
-
-
-def make_optimizer(params: Train, images: int) -> "keras.optimizers.Optimizer":
-    """The optimizer with its rate for each step, for an epoch of so many `images`."""
-    import keras
-
-    rounded = math.floor if params.drop_last else math.ceil
-    epoch = rounded(images / params.batch_size)  # steps
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = params.learning_rate
-    if params.schedule == "cosine":
-        warmup = params.warmup_epochs * epoch
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else params.learning_rate,
-            decay_steps=params.epochs * epoch - warmup,
-            warmup_target=params.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-    optimizer = optimizers[params.optimizer](rate, weight_decay=params.weight_decay or None)
-    if params.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
-    return optimizer
+def _describes(provenance: Path, digest: str) -> bool:
+    """Whether it is about the same model, made earlier or elsewhere to the same bits."""
+    try:
+        return bool(json.loads(provenance.read_bytes())["model_md5"] == digest)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def main(params: Params) -> None:
-    """Trains as params.yaml says."""
-    train(
+    """Trains as params.yaml says, and writes models/model.keras."""
+    with advising("run dvc repro"):
+        training, validation = Split.load(paths.TRAIN), Split.load(paths.VALIDATION)
+    trained = train(
         params.model,
         params.train,
         params.augment,
-        training=paths.TRAIN,
-        validation=paths.VALIDATION,
-        outputs=Outputs(
-            model=paths.MODEL,
-            history=paths.HISTORY,
-            metrics=paths.TRAIN_METRICS,
-            provenance=paths.PROVENANCE,
-        ),
+        training=training,
+        validation=validation,
         checkpoints=paths.CHECKPOINTS,
     )
+    write(trained, Outputs(paths.MODEL, paths.HISTORY, paths.TRAIN_METRICS, paths.PROVENANCE))
+    trained.checkpoint.remove()
 
 
 if __name__ == "__main__":
-    stage.run("train", main)
+    run_stage("train", __doc__, main)

@@ -1,88 +1,136 @@
-"""Do the committed results come out again? Run from the raw data, in a clone, without any cache.
+"""Checks that the committed results come out again, from the raw data and without any cache.
 
-`python -m pipeline.verify` compares what HEAD's dvc.lock says with what a new run makes, byte by
-byte, and what lies in DVC's cache with what dvc.lock says of it: DVC takes a damaged file in there
-for whole as long as it is read-only. Exit code 0 if all is the same, 4 if not.
+Runs the pipeline in a clone of HEAD and compares its outputs byte by byte with what dvc.lock says.
+It also hashes DVC's cache again: DVC trusts a damaged file there as long as it is read-only. Exit
+code 0 if everything is the same, 4 if not.
 """
 
-import csv
+import argparse
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from io import StringIO
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline import paths, revision
-from pipeline.errors import InputError, IntegrityError, PipelineError
-from pipeline.results import Read, digest, outputs, stages
+import numpy as np
 
-SAME_ENOUGH = 5 / 10_000  # of the predictions may differ, where another processor made them
+from pipeline import paths
+from pipeline.errors import InputError, IntegrityError
+from pipeline.gate import results
+from pipeline.program import Parser, run
+from pipeline.records import Predictions, read_file, read_json
+from pipeline.repository import Lock, Source, dvc, find_commit, git, md5, read_lock
+from pipeline.score import agreement
+
+SAME_ENOUGH = 5 / 10_000  # share of the predictions that may differ on another processor
+NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+Read = Callable[[Path], bytes]
 
 
 def verify() -> None:
-    """Holds HEAD against a new run of it, and DVC's cache against HEAD.
+    """Compares HEAD with a new run of it, and DVC's cache with HEAD.
 
     Raises:
         InputError: HEAD has no results, or a stage fails.
-        IntegrityError: something is not what HEAD says.
+        IntegrityError: something is not as in HEAD.
     """
-    head = revision.find("HEAD")
-    cache = Path(_run("dvc", "cache", "dir").strip())
-    hashed, damaged = rehash(outputs(stages(head.read)), cache)
-    print(f"{hashed} files in the cache are what dvc.lock says, {len(damaged)} are not", flush=True)
+    head = find_commit("HEAD")
+    committed = Source("HEAD", "run dvc repro, then commit dvc.lock and metrics", head.read)
+    check_metrics(committed)
+    whole, damaged = rehash(read_lock(head.read), Path(dvc("cache", "dir").strip()))
+    print(f"cache: {whole} files have the digests in dvc.lock, {len(damaged)} are damaged")
     if damaged:
         lines = [f"{path}: damaged in the cache; rm -f {file}" for path, file in damaged.items()]
         raise IntegrityError("\n".join([*lines, "then dvc repro --force makes them again"]))
     with tempfile.TemporaryDirectory() as temporary:
         clone = Path(temporary, "clone")
         rerun(clone)
-        for line in compare(head.read, lambda path: (clone / path).read_bytes()):
+        made = Source("the new run", "see above", lambda path: read_file(clone / path))
+        for line in compare(committed, made):
             print(line)
 
 
-def rehash(expected: dict[str, str], cache: Path) -> tuple[int, dict[str, Path]]:
-    """Computes the MD5 of every file in `cache` that an output consists of.
+def check_metrics(committed: Source) -> None:
+    """Checks that metrics/evaluate.json follows from the committed predictions.
+
+    Raises:
+        InputError: the results are not whole.
+        IntegrityError: a number does not follow.
+    """
+    found = results.load(committed)
+    metrics = read_json(committed.read(paths.EVALUATE_METRICS), str(paths.EVALUATE_METRICS))
+    for name, value in agreement(found.predictions, found.class_names).items():
+        if not close(metrics.get(name), value):
+            raise IntegrityError(
+                f"{paths.EVALUATE_METRICS}: {name} is {json.dumps(metrics.get(name))}, but "
+                f"{json.dumps(value)} by the predictions; {committed.remedy}"
+            )
+
+
+def close(found: object, expected: object) -> bool:
+    """Whether two JSON values are equal, but for the last digits of numbers."""
+    if isinstance(expected, dict):
+        return (
+            isinstance(found, dict)
+            and found.keys() == expected.keys()
+            and all(close(found[key], expected[key]) for key in expected)
+        )
+    if isinstance(expected, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(expected)
+            and all(map(close, found, expected))
+        )
+    if isinstance(expected, float):
+        return type(found) in (int, float) and math.isclose(found, expected, rel_tol=1e-9)  # type: ignore[arg-type]
+    return found == expected
+
+
+def rehash(lock: Lock, cache: Path) -> tuple[int, dict[str, Path]]:
+    """Computes the MD5 of every file in `cache` that an output in `lock` consists of.
 
     Returns:
-        How many are whole, and those that are not, by the output's path.
+        How many are whole, and where the damaged ones are, by the path of the output.
     """
     whole, damaged = 0, {}
-    for path, md5 in expected.items():
-        for name, member, file in _cached(path, md5, cache):
-            if digest(file.read_bytes()) == member:
+    for output, digest in lock.outputs.items():
+        for path, expected, file in _cached(output, digest, cache):
+            if md5(file.read_bytes()) == expected:
                 whole += 1
             else:
-                damaged[name] = file
+                damaged[path] = file
     return whole, damaged
 
 
-def _cached(path: str, md5: str, cache: Path) -> Iterator[tuple[str, str, Path]]:
-    """Each file of an output that is in the cache: its path, its MD5, where it lies there."""
-    file, own = _place(md5, cache), md5.removesuffix(".dir")
+def _cached(path: str, digest: str, cache: Path) -> Iterator[tuple[str, str, Path]]:
+    """Each file of an output that is in the cache: its path, its MD5, where the cache has it."""
+
+    def place(digest: str) -> Path:
+        return cache / "files/md5" / digest[:2] / digest[2:]
+
+    file, own = place(digest), digest.removesuffix(".dir")
     if not file.is_file():
         return
     yield path, own, file
-    if md5 != own and digest(file.read_bytes()) == own:  # a list of the files in a folder
+    if digest != own and md5(file.read_bytes()) == own:  # a list of the files in a folder
         for member in json.loads(file.read_bytes()):
-            if _place(member["md5"], cache).is_file():
-                yield f"{path}/{member['relpath']}", member["md5"], _place(member["md5"], cache)
-
-
-def _place(md5: str, cache: Path) -> Path:
-    return cache / "files/md5" / md5[:2] / md5[2:]
+            if place(member["md5"]).is_file():
+                yield f"{path}/{member['relpath']}", member["md5"], place(member["md5"])
 
 
 def rerun(clone: Path) -> None:
-    """Clones HEAD, and runs all of it from the raw data, with an empty cache.
+    """Clones HEAD and runs everything from the raw data, with an empty cache.
 
     Raises:
         InputError: a stage fails; it has said why.
     """
-    _run("git", "clone", "--quiet", ".", str(clone))
-    _run("dvc", "cache", "dir", "--local", ".dvc/cache", folder=clone)
+    git("clone", "--quiet", ".", str(clone))
+    dvc("cache", "dir", "--local", ".dvc/cache", folder=clone)
     environment = dict(os.environ)
     mirror = environment.get("DATASET_MIRROR", "")
     if mirror and Path(mirror).is_dir():  # a relative path would lead elsewhere from the clone
@@ -93,74 +141,68 @@ def rerun(clone: Path) -> None:
         raise InputError("the run in the clone failed, so nothing can be said; see above")
 
 
-def compare(committed: Read, made: Read) -> list[str]:
-    """What to say of a new run that may be accepted.
-
-    Args:
-        committed: reads the files of HEAD.
-        made: reads those of the new run.
+def compare(committed: Source, made: Source) -> list[str]:
+    """What to report of a new run that is accepted.
 
     Raises:
-        IntegrityError: it may not.
+        IntegrityError: it is not.
     """
-    before, after = (outputs(stages(read)) for read in (committed, made))
+    before, after = read_lock(committed.read).outputs, read_lock(made.read).outputs
     different = sorted(path for path in before | after if before.get(path) != after.get(path))
     if not different:
-        if committed(paths.LOCK) != made(paths.LOCK):
+        if committed.read(paths.LOCK) != made.read(paths.LOCK):
             raise IntegrityError(
                 "dvc.lock is not that of this code and these parameters, though all outputs are "
                 "the same: run dvc repro, then commit dvc.lock"
             )
         return [f"the same to the bit: dvc.lock, and with it {len(after)} outputs"]
-    theirs, ours = _processor(committed, before), _processor(made, after)
-    changed, count = _changed(committed(paths.PREDICTIONS), made(paths.PREDICTIONS))
+    theirs, ours = _processor(committed.read, before), _processor(made.read, after)
+    predictions = results.load(committed).predictions, results.load(made).predictions
+    changed, count = _changed(*predictions), len(predictions[0].labels)
     lines = [
-        *(f"{path}: not the same" for path in different),
+        *(f"{path}: the same to the bit" for path in sorted(before) if path not in different),
+        *(f"{path}: differs{_distance(path, committed.read, made.read)}" for path in different),
+        f"{changed:,} of {count:,} predicted classes differ",
         f"committed: made on {theirs or 'an unknown processor'}",
         f"here: made on {ours or 'an unknown processor'}",
-        f"{changed} of {count} predictions differ",
     ]
     if theirs in (None, ours) or changed > SAME_ENOUGH * count:
         raise IntegrityError("\n".join(lines))
-    return [*lines, f"accepted: on another processor, up to {SAME_ENOUGH:.2%} of them may"]
+    return [
+        *lines,
+        f"accepted: on another processor, up to {SAME_ENOUGH:.2%} of the predictions may differ",
+    ]
 
 
-def _processor(read: Read, locked: dict[str, str]) -> str | None:
-    """Which one made the model among the `locked` outputs; None if that is not on record."""
-    provenance = json.loads(read(paths.PROVENANCE))
-    made_this = provenance["model_md5"] == locked.get(str(paths.MODEL))
+def _processor(read: Read, outputs: dict[str, str]) -> str | None:
+    """The processor that made the model among `outputs`, None if that is not on record."""
+    provenance = read_json(read(paths.PROVENANCE), str(paths.PROVENANCE))
+    made_this = provenance["model_md5"] == outputs.get(str(paths.MODEL))
     return str(provenance["processor"]) if made_this else None
 
 
-def _changed(before: bytes, after: bytes) -> tuple[int, int]:
-    """How many predictions differ, and of how many."""
-    first, second = (
-        [row["predicted"] for row in csv.DictReader(StringIO(content.decode()))]
-        for content in (before, after)
-    )
+def _changed(before: Predictions, after: Predictions) -> int:
+    """How many predictions differ: all of them if the images do."""
+    if not np.array_equal(before.labels, after.labels):
+        return len(before.labels)
+    return int((before.predicted != after.predicted).sum())
+
+
+def _distance(path: str, before: Read, after: Read) -> str:
+    """How far apart the numbers in a table or JSON file are, as an addition to a line."""
+    if Path(path).suffix not in (".csv", ".json"):
+        return ""
+    first, second = (NUMBER.findall(read(Path(path))) for read in (before, after))
     if len(first) != len(second):
-        return max(len(first), len(second)), len(first)
-    return sum(one != other for one, other in zip(first, second, strict=True)), len(first)
+        return ""
+    distance = np.abs(np.array(first, dtype=float) - np.array(second, dtype=float)).max(initial=0)
+    return f", its numbers by at most {distance:.1g}"
 
 
-def _run(*command: str, folder: Path = Path()) -> str:
-    """What `command` prints.
-
-    Raises:
-        InputError: it fails.
-    """
-    program = (sys.executable, "-m", *command) if command[0] == "dvc" else command
-    done = subprocess.run(  # noqa: S603, programs of the user's environment
-        program, cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise InputError(f"{' '.join(command)}: {' '.join(done.stderr.split())}")
-    return done.stdout
+def main(_options: argparse.Namespace) -> None:
+    """Verifies HEAD."""
+    verify()
 
 
 if __name__ == "__main__":
-    try:
-        verify()
-    except PipelineError as error:
-        print(f"verify: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(Parser("pipeline.verify", __doc__), main)

@@ -5,15 +5,16 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.conftest import Workspace
+from pipeline import report
+from tests.support import Start, Workspace
 
-REPORT = ("python", "-m", "pipeline.report")
 OF_THE_BROWSER = re.compile(r"\b(google|googleapis)\.com\b")  # it looks for its own updates
 WIDTHS = (360, 1280)  # pixels of a phone and of a desk
 MEASURE = """<!doctype html><script>
@@ -92,42 +93,44 @@ def test_the_browser_would_tell(browser: Browser) -> None:
 
 @pytest.fixture(scope="module")
 def compared(reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Two commits whose models differ in their learning rate. Not to be changed: copy it."""
+    """A second commit, whose model has another learning rate. Not to be changed: copy it."""
     workspace = reproduced.copy(tmp_path_factory.mktemp("report") / "repository")
-    workspace.set("gate.floor", "0.5")
-    workspace.run("git", "commit", "--quiet", "--all", "--message", "Baseline")
-    workspace.set("train.learning_rate", "0.01")
-    workspace.repro()
-    workspace.run("git", "commit", "--quiet", "--all", "--message", "Changed")
+    workspace.set("train.learning_rate", 0.02)
+    assert workspace.repro() == ["train", "evaluate"]
+    workspace.commit("Changed")
     return workspace
 
 
-def test_a_page_of_its_own(compared: Workspace, browser: Browser) -> None:
-    compared.run(*REPORT)
-    page = (compared.root / "report.html").read_text()
+def test_a_page_of_its_own(
+    compared: Workspace, browser: Browser, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(compared.root)
+    assert start("pipeline.report") == (0, "report.html\n", "")
+    page = Path("report.html").read_text()
     shown, console = browser.open(page)
     assert (console, browser.requests) == ([], [])
     assert len(page) < 2_000_000
     assert "<script" not in page
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
+    assert "Content-Security-Policy\" content=\"default-src 'none'" in page
 
-    verdict = compared.run("python", "-m", "pipeline.gate", check=False).stdout.splitlines()
+    verdict = start("pipeline.gate")[1].splitlines()
     assert verdict[0].removeprefix("gate: ") in shown
-    assert "compared with HEAD~1" in page
-    assert re.search(r"train.learning_rate</code></td><td>0.001</td><td>0.01</td>", page)
+    assert "compared with baseline HEAD~1" in page
+    assert re.search(r"train.learning_rate</code></td><td>0.01</td><td>0.02</td>", page)
     assert "baseline, validation" in shown
-    text = (compared.root / "metrics/predictions.csv").read_text().splitlines()[1:]
+    text = Path("metrics/predictions.csv").read_text().splitlines()[1:]
     rows = [line.split(",") for line in text]
     surest = max((row for row in rows if row[1] != row[2]), key=lambda row: float(row[3]))
     assert 'src="data:image/png;base64,' in page
     assert f'alt="test image {surest[0]}"' in page
     newly = verdict[-1].removeprefix("newly wrong: ").split(",")[0]
     assert not newly.isdecimal() or f"image {newly}<" in page
-    metrics = json.loads((compared.root / "metrics/evaluate.json").read_text())
+    metrics = json.loads(Path("metrics/evaluate.json").read_text())
     assert f"<td>{metrics['errors']}</td>" in page
 
-    compared.run(*REPORT, "--output", "again.html")
-    assert (compared.root / "again.html").read_text() == page
+    start("pipeline.report", "--output", "again.html")
+    assert Path("again.html").read_text() == page
 
     measured, _ = browser.open(MEASURE % (json.dumps(page), list(WIDTHS)))
     for width in WIDTHS:
@@ -136,35 +139,72 @@ def test_a_page_of_its_own(compared: Workspace, browser: Browser) -> None:
         assert int(found[1]) <= width
 
 
-def test_a_clone_without_data(compared: Workspace, tmp_path: Path) -> None:
-    clone = compared.copy(tmp_path / "clone")
-    shutil.rmtree(clone.root / "data/processed")
-    clone.run(*REPORT)
-    page = (clone.root / "report.html").read_text()
-    assert "<img" not in page
-    assert "The pictures are not in this clone: dvc pull, or dvc repro." in page
+@pytest.fixture
+def page(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], str]:
+    """Makes a report in a reproduced copy, which is the working directory."""
+    monkeypatch.chdir(workspace.root)
+    return report.report
 
 
-def test_what_cannot_be_compared_is_still_shown(workspace: Workspace) -> None:
-    workspace.run(*REPORT, "--baseline", "nothing")
-    page = (workspace.root / "report.html").read_text()
-    assert "CANNOT TELL" in page
-    assert "git knows no such commit" in page
-    assert "Most confident mistakes" in page
+Page = Callable[[str | None], str]
 
 
-def test_nothing_to_report(workspace: Workspace) -> None:
-    (workspace.root / "metrics/predictions.csv").unlink()
-    result = workspace.run(*REPORT, check=False)
-    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert "predictions.csv: cannot be read" in result.stderr
-    assert not (workspace.root / "report.html").exists()
+def test_a_clone_without_data(page: Page) -> None:
+    shutil.rmtree("data/processed")
+    made = page("HEAD")
+    assert "<img" not in made
+    assert "The images of these results are not in this folder: dvc pull or dvc repro." in made
 
 
-def test_names_are_text(workspace: Workspace) -> None:
-    text = workspace.root / "params.yaml"
-    text.write_text(text.read_text().replace("name: digits", 'name: "<b>digits"', 1))
-    workspace.run(*REPORT)
-    page = (workspace.root / "report.html").read_text()
-    assert "<b>digits" not in page.replace("<b>digits</b>", "")
-    assert "&lt;b&gt;digits" in page
+def test_images_that_are_not_those_of_the_results(page: Page) -> None:
+    labels = np.load("data/processed/test/labels.npy")
+    np.save("data/processed/test/labels.npy", labels[::-1])
+    assert "<img" not in page("HEAD")
+
+
+def test_what_cannot_be_compared_is_still_shown(page: Page) -> None:
+    made = page("nothing")
+    assert "CANNOT TELL" in made
+    assert "git knows no such commit" in made
+    assert "Most confident mistakes" in made
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"model_md5": 3}', "{"])
+def test_a_damaged_provenance_is_left_out(content: str, page: Page) -> None:
+    Path("metrics/provenance.json").write_text(content)
+    made = page("HEAD")
+    assert "<td>test images, as the model receives them</td>" in made
+    assert "<td>processor</td>" not in made
+
+
+def test_an_edited_metric_is_computed_again(page: Page) -> None:
+    path = Path("metrics/evaluate.json")
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps(metrics | {"errors": 12_345}))
+    made = page("HEAD")
+    assert "12,345" not in made
+    assert f"<td>{metrics['errors']}</td>" in made
+
+
+def test_names_are_text(page: Page) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("name: digits", 'name: "<b>digits"', 1))
+    made = page("HEAD")
+    assert "<b>digits" not in made.replace("<b>digits</b>", "")
+    assert "&lt;b&gt;digits" in made
+
+
+def test_nothing_to_report(page: Page, start: Start) -> None:
+    del page
+    Path("metrics/predictions.csv").unlink()
+    code, _, errors = start("pipeline.report")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "predictions.csv: cannot be read" in errors
+    assert not Path("report.html").exists()
+
+
+def test_a_page_that_cannot_be_written(page: Page, start: Start) -> None:
+    del page
+    code, _, errors = start("pipeline.report", "--output", "params.yaml/report.html")
+    assert (code, errors.count("\n")) == (6, 1)
+    assert errors.startswith("report: params.yaml")

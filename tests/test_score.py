@@ -1,14 +1,44 @@
 import numpy as np
 import pytest
 
-from pipeline.score import calibration_error, confusion, cross_entropy, score, wilson_interval
+from pipeline.records import Predictions
+from pipeline.score import (
+    accuracy_per_class,
+    agreement,
+    calibration_error,
+    confusion,
+    cross_entropy,
+    most_confident_mistakes,
+    predictions_of,
+    score,
+    wilson_interval,
+)
 
-LABELS = np.array([0, 1, 1], dtype=np.uint8)
-PREDICTED = np.array([0, 1, 0])
+LABELS = np.array([0, 1, 1])
+PREDICTIONS = Predictions(LABELS, np.array([0, 1, 0]), np.array([0.8, 0.7, 0.6]))
+
+
+def test_predictions_by_hand() -> None:
+    logits = np.log(np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]))
+    found = predictions_of(logits, LABELS)
+    assert found.predicted.tolist() == [0, 1, 0]
+    np.testing.assert_allclose(found.probability, [0.8, 0.7, 0.6])
+    assert cross_entropy(logits, LABELS) == pytest.approx(-np.log(0.8 * 0.7 * 0.3) / 3)
 
 
 def test_confusion_has_actual_rows_and_predicted_columns() -> None:
-    assert confusion(LABELS, PREDICTED, 3).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert confusion(PREDICTIONS, 3).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_accuracy_per_class_by_hand() -> None:
+    np.testing.assert_array_equal(accuracy_per_class(PREDICTIONS, 3), [1, 1 / 2, np.nan])
+
+
+def test_the_most_confident_mistakes_come_first() -> None:
+    probability = np.array([0.5, 0.9, 0.8, 0.8, 0.9])
+    labels, predicted = np.zeros(5, np.intp), np.array([1, 1, 1, 1, 0])
+    found = most_confident_mistakes(Predictions(labels, predicted, probability))
+    assert found.tolist() == [1, 2, 3, 0]
 
 
 def test_cross_entropy_of_even_odds_is_log_2() -> None:
@@ -30,14 +60,14 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_score_by_hand() -> None:
-    logits = np.log(np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]))
-    metrics = score(logits, LABELS, ("a", "b", "c"), bins=1)
+    metrics = score(PREDICTIONS, ("a", "b", "c"), loss=0.5, bins=1)
     assert metrics["accuracy"] == pytest.approx(2 / 3)
     assert metrics["errors"] == 1
-    assert metrics["loss"] == pytest.approx(-np.log(0.8 * 0.7 * 0.3) / 3)
+    assert metrics["loss"] == 0.5
     assert metrics["calibration_error"] == pytest.approx(abs(2.1 / 3 - 2 / 3))
     assert metrics["accuracy_per_class"] == [
         {"class": "a", "accuracy": 1.0},
         {"class": "b", "accuracy": 0.5},
     ]
     assert metrics["accuracy_interval"]["low"] < 2 / 3 < metrics["accuracy_interval"]["high"]
+    assert agreement(PREDICTIONS, ("a", "b", "c")).items() <= metrics.items()

@@ -1,112 +1,156 @@
-"""What a stranger's run is held against."""
+"""What a new run of the committed state is compared with."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-import yaml
 
 from pipeline import paths
+from pipeline.artifacts import json_bytes
 from pipeline.errors import IntegrityError
-from pipeline.results import digest, outputs, stages
-from pipeline.verify import compare, rehash
-from tests.conftest import Workspace
+from pipeline.repository import Source, md5, read_lock
+from pipeline.score import agreement
+from pipeline.verify import check_metrics, close, compare, rehash
+from tests.gate.support import CLASSES, Files, edited, lock, predictions, run, source
+from tests.support import Workspace
 
-COUNT = 10_000
-Read = Callable[[Path], bytes]
+LABELS = np.tile(np.arange(10), 1000)  # of 10,000 images
 
 
 def results(
     *, model: bytes = b"model", wrong: int = 0, processor: str = "one", about: bytes | None = None
-) -> Read:
-    """The files of a run: a model, and predictions of which the first `wrong` are 1, not 0."""
-    predictions = "index,actual,predicted,probability\n" + "".join(
-        f"{index},0,{int(index < wrong)},1.0\n" for index in range(COUNT)
-    )
-    stage = {
-        "cmd": "train",
-        "deps": [],
-        "outs": [
-            {"path": str(paths.MODEL), "md5": digest(model)},
-            {"path": str(paths.PREDICTIONS), "md5": digest(predictions.encode())},
-        ],
-    }
-    provenance = {"model_md5": digest(about or model), "processor": processor}
-    files = {
-        paths.LOCK: yaml.safe_dump({"stages": {"train": stage}}).encode(),
-        paths.PREDICTIONS: predictions.encode(),
-        paths.PROVENANCE: json.dumps(provenance).encode(),
-    }
-    return files.__getitem__
+) -> Source:
+    """A run whose model takes the first `wrong` images for another class."""
+    files = run(range(wrong), LABELS)
+    made = {"model_md5": md5(about or model), "processor": processor}
+    files[paths.PROVENANCE] = json_bytes(made)
+    lock(files, model=md5(model))
+    return source(files)
 
 
 def test_the_same_bytes() -> None:
     (line,) = compare(results(), results(processor="two"))
-    assert line == "the same to the bit: dvc.lock, and with it 2 outputs"
+    assert line == "the same to the bit: dvc.lock, and with it 5 outputs"
 
 
 def test_another_processor_may_differ_a_little() -> None:
     made = results(model=b"other", wrong=5, processor="two")
     assert compare(results(), made) == [
-        "metrics/predictions.csv: not the same",
-        "models/model.keras: not the same",
+        "data/processed/test: the same to the bit",
+        "metrics/download.json: the same to the bit",
+        "metrics/preprocess.json: the same to the bit",
+        "metrics/predictions.csv: differs, its numbers by at most 1",
+        "models/model.keras: differs",
+        "5 of 10,000 predicted classes differ",
         "committed: made on one",
         "here: made on two",
-        "5 of 10000 predictions differ",
-        "accepted: on another processor, up to 0.05% of them may",
+        "accepted: on another processor, up to 0.05% of the predictions may differ",
     ]
+
+
+def test_a_last_digit_is_said_to_be_one() -> None:
+    committed, made = run(range(0), LABELS), run(range(0), LABELS)
+    for files, processor in ((committed, "one"), (made, "two")):
+        made_by = {"model_md5": "2" * 32, "processor": processor}
+        files[paths.PROVENANCE] = json_bytes(made_by)
+    edited(paths.PREDICTIONS, "0.943130", "0.943131")(made)
+    lines = compare(source(committed), source(made))
+    assert "models/model.keras: the same to the bit" in lines
+    assert "metrics/predictions.csv: differs, its numbers by at most 1e-06" in lines
+    assert "0 of 10,000 predicted classes differ" in lines
 
 
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (results(model=b"other", wrong=6, processor="two"), "6 of 10000 predictions differ"),
-        (results(model=b"other"), "models/model.keras: not the same"),  # on the same processor
-        (results(wrong=1), "metrics/predictions.csv: not the same"),
+        (results(model=b"other", wrong=6, processor="two"), "6 of 10,000 predicted classes differ"),
+        (results(model=b"other"), "models/model.keras: differs"),  # on the same processor
+        (results(wrong=1), "metrics/predictions.csv: differs"),
     ],
 )
-def test_other_bytes(made: Read, message: str) -> None:
+def test_other_bytes(made: Source, message: str) -> None:
     with pytest.raises(IntegrityError, match=message):
         compare(results(), made)
 
 
 def test_results_of_an_unknown_processor_must_be_the_same() -> None:
-    committed = results(about=b"a model of before", processor="two")
+    committed = results(about=b"an earlier model", processor="two")
     with pytest.raises(IntegrityError, match="committed: made on an unknown processor"):
         compare(committed, results(model=b"other"))
 
 
 def test_a_lock_of_other_code() -> None:
+    committed = results()
+
     def stale(path: Path) -> bytes:
-        return results()(path).replace(b"cmd: train", b"cmd: before")
+        return committed.read(path).replace(b"cmd: x", b"cmd: y")
 
     with pytest.raises(IntegrityError, match=r"dvc.lock is not that of this code"):
-        compare(stale, results())
+        compare(Source("HEAD", "", stale), results())
+
+
+METRICS = agreement(predictions(range(30)), CLASSES) | {"loss": 0.1}
+TRUE = f'"accuracy": {METRICS["accuracy"]},\n  "accuracy_interval"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (TRUE, TRUE.replace("0.985", "0.995"), "accuracy is 0.995, but 0.985 by the predictions"),
+        (TRUE, TRUE.replace("0.985", '"0.985"'), 'accuracy is "0.985", but 0.985'),
+        (TRUE, TRUE.replace("0.985", "true"), "accuracy is true, but 0.985"),
+        ('"errors": 30', '"errors": 20', "errors is 20, but 30"),
+        ('"low": 0.97', '"low": 0.98', "accuracy_interval is"),
+        ('"class": "4"', '"class": "5"', "accuracy_per_class is"),
+    ],
+)
+def test_metrics_that_do_not_follow_from_the_predictions(old: str, new: str, message: str) -> None:
+    files: Files = run(range(30))
+    files[paths.EVALUATE_METRICS] = json_bytes(METRICS)
+    check_metrics(source(files))
+    edited(paths.EVALUATE_METRICS, old, new)(files)
+    with pytest.raises(IntegrityError) as error:
+        check_metrics(source(files))
+    assert f"metrics/evaluate.json: {message}" in str(error.value)
+
+
+def test_numbers_are_close_up_to_their_last_digits() -> None:
+    assert close({"a": [0.1, 2]}, {"a": [0.1 + 1e-12, 2]})
+    assert not close({"a": [0.1, 2]}, {"a": [0.1 + 1e-6, 2]})
+    assert not close({"a": 1}, {"a": 1, "b": 2})
 
 
 def test_a_committed_run_comes_out_again(workspace: Workspace) -> None:
-    workspace.run("git", "commit", "--quiet", "--all", "--message", "Reproduced")
     result = workspace.run("python", "-m", "pipeline.verify")
-    assert "files in the cache are what dvc.lock says, 0 are not" in result.stdout
+    assert "files have the digests in dvc.lock, 0 are damaged" in result.stdout
     assert "the same to the bit: dvc.lock, and with it 14 outputs" in result.stdout
     assert workspace.run("git", "status", "--porcelain").stdout == ""
 
 
 @pytest.mark.parametrize("path", ["models/model.keras", "data/processed/test/images.npy"])
 def test_a_damaged_file_in_the_cache(path: str, workspace: Workspace) -> None:
-    workspace.run("git", "commit", "--quiet", "--all", "--message", "Reproduced")
     content = (workspace.root / path).read_bytes()
-    cached = workspace.root / ".dvc/cache/files/md5" / digest(content)[:2] / digest(content)[2:]
+    cache = workspace.root / ".dvc/cache"
+    cached = cache / "files/md5" / md5(content)[:2] / md5(content)[2:]
+    found = read_lock(lambda name: (workspace.root / name).read_bytes())
+    whole, damaged = rehash(found, cache)
+    assert damaged == {}
     cached.chmod(0o644)
     cached.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert rehash(found, cache) == (whole - 1, {path: cached})
+
+
+def test_a_damaged_cache_fails(workspace: Workspace) -> None:
+    content = (workspace.root / "models/model.keras").read_bytes()
+    cached = workspace.root / ".dvc/cache/files/md5" / md5(content)[:2] / md5(content)[2:]
+    cached.chmod(0o644)
+    cached.write_bytes(b"damaged")
     cached.chmod(0o444)
     assert "up to date" in workspace.run("dvc", "status").stdout  # DVC does not look
-    result = workspace.run("python", "-m", "pipeline.verify", check=False)
+    result = workspace.module("pipeline.verify")
     assert result.returncode == 4
-    assert f"{path}: damaged in the cache; rm -f " in result.stderr
-    assert cached.name in result.stderr
+    assert f"models/model.keras: damaged in the cache; rm -f {cached}" in result.stderr
 
 
 def test_what_is_not_in_the_cache_is_not_damaged(tmp_path: Path) -> None:
-    assert rehash(outputs(stages(results())), tmp_path) == (0, {})
+    assert rehash(read_lock(results().read), tmp_path) == (0, {})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Workspace
+from tests.support import Workspace
 
 FOLDER = Path(".github/workflows")
 FILES = sorted(FOLDER.glob("*.yml"))

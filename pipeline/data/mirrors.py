@@ -1,0 +1,252 @@
+"""Mirrors: folders and URLs that serve the files of a dataset, and how a file is fetched.
+
+A mirror may serve a file plain or as `.gz`. What it serves is decompressed and compared with the
+file's SHA-256 on the way to the disk.
+"""
+
+import gzip
+import hashlib
+import io
+import signal
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+from urllib.parse import urljoin
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+
+from pipeline.data.datasets import File
+from pipeline.errors import InputError, IntegrityError, NetworkError, PipelineError
+
+CHUNK = 1 << 16  # bytes
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_OVERHEAD = 1 << 17  # bytes by which compression may lengthen a file, generously
+ATTEMPTS = 4
+
+Stream = io.RawIOBase | urllib3.HTTPResponse  # what a mirror serves
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a mirror, in seconds."""
+
+    connect: float = 10
+    read: float = 30  # for the next bytes
+    file: float = 600  # for one file, retries included
+    backoff: float = 0.5  # before the first retry; it doubles with each
+
+
+def check(mirror: str) -> None:
+    """Checks that `mirror` is of a kind that can be read.
+
+    Raises:
+        InputError: it is neither a folder nor an http or https URL.
+    """
+    if "://" in mirror and not mirror.startswith(("http://", "https://")):
+        raise InputError(f"mirror {mirror}: expected a folder, or an http or https URL")
+
+
+def verified(path: Path, file: File) -> bool:
+    """Whether `path` holds the bytes of `file`."""
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+
+
+def fetch(file: File, mirrors: list[str], target: Path, patience: Patience) -> str:
+    """Writes `file` to `target` from the first of `mirrors` that serves it.
+
+    Returns:
+        That mirror.
+
+    Raises:
+        NetworkError: none served it.
+        IntegrityError: none served it, and at least one served wrong bytes.
+    """
+    failures: list[tuple[str, PipelineError]] = []
+    for mirror in mirrors:
+        try:
+            with _deadline(patience.file):
+                _fetch_from(mirror, file, target, patience)
+        except (NetworkError, IntegrityError) as error:
+            failures.append((mirror, error))
+        else:
+            return mirror
+    corrupt = any(isinstance(error, IntegrityError) for _, error in failures)
+    raise (IntegrityError if corrupt else NetworkError)(
+        f"{file.name}: no mirror served it"
+        + "".join(f"\n  {mirror}: {error}" for mirror, error in failures)
+    )
+
+
+def _fetch_from(mirror: str, file: File, target: Path, patience: Patience) -> None:
+    """Writes `file` to `target` from `mirror`, and retries when a connection breaks."""
+    retry = urllib3.Retry(
+        total=ATTEMPTS - 1,
+        status_forcelist=[408, 429, *range(500, 600)],
+        backoff_factor=patience.backoff,
+        raise_on_status=False,
+        redirect=False,
+    )
+    while True:
+        try:
+            with _opened(mirror, file.name, retry, patience) as stream:
+                return _copy_verified(stream, file, target)
+        except urllib3.exceptions.HTTPError as error:  # the connection broke in mid-file
+            if retry.total == 0:
+                raise NetworkError(f"{error.args[0]}, {ATTEMPTS} times") from error
+            retry = retry.increment(method="GET", error=error)
+            time.sleep(retry.get_backoff_time())
+
+
+@contextmanager
+def _opened(mirror: str, name: str, retry: urllib3.Retry, patience: Patience) -> Iterator[Stream]:
+    """The bytes of `name` as the mirror has them, compressed or plain.
+
+    Raises:
+        NetworkError: the mirror does not have the file or does not answer.
+    """
+    if "://" not in mirror:
+        if not Path(mirror).is_dir():
+            raise NetworkError("no such folder")
+        for path in (Path(mirror, f"{name}.gz"), Path(mirror, name)):
+            if path.is_file():
+                with path.open("rb", buffering=0) as stream:
+                    yield stream
+                return
+        raise NetworkError(f"has neither {name}.gz nor {name}")
+
+    with _Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        for url in (f"{mirror.rstrip('/')}/{name}.gz", f"{mirror.rstrip('/')}/{name}"):
+            with _get(session, url, patience) as response:
+                if response.ok:
+                    response.raw.auto_close = False  # BufferedReader reads past the last byte
+                    yield response.raw
+                    return
+            if response.status_code not in (requests.codes.not_found, requests.codes.gone):
+                break
+        raise NetworkError(f"answered {response.status_code} {response.reason}")
+
+
+def _get(session: requests.Session, url: str, patience: Patience) -> requests.Response:
+    """The response from `url`, its body not read yet and not decoded."""
+    try:
+        return session.get(
+            url,
+            stream=True,
+            timeout=(patience.connect, patience.read),
+            headers={"Accept-Encoding": "identity"},
+        )
+    except requests.RequestException as error:
+        cause = error.args[0] if error.args else error
+        raise NetworkError(str(getattr(cause, "reason", cause))) from error
+
+
+class _Session(requests.Session):
+    """Follows a few redirects, but never from https to anything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_redirects = 5
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target and resp.url.startswith("https:"):
+            url = urljoin(resp.url, target)
+            if not url.startswith("https:"):
+                raise requests.exceptions.InvalidSchema(f"redirects from https to {url}")
+        return target
+
+
+class _AtMost(io.RawIOBase):
+    """At most the first `limit` bytes of `stream`, which may be endless."""
+
+    def __init__(self, stream: Stream, limit: int) -> None:
+        self.stream, self.left = stream, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self.stream.readinto(buffer[: self.left]) or 0
+        self.left -= count
+        return count
+
+
+def _copy_verified(stream: Stream, file: File, target: Path) -> None:
+    """Writes `stream` to `target`, decompressed, and stops soon after `file.size` bytes.
+
+    Raises:
+        IntegrityError: the bytes are not those of `file`.
+    """
+    bounded = io.BufferedReader(_AtMost(stream, file.size + GZIP_OVERHEAD))
+    content: io.BufferedIOBase = bounded
+    if bounded.peek(2)[:2] == GZIP_MAGIC:
+        content = gzip.GzipFile(fileobj=bounded)
+    digest, length = hashlib.sha256(), 0
+    with (
+        target.open("wb") as output,
+        tqdm(
+            total=file.size,
+            desc=file.name,
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        ) as progress,
+    ):
+        try:
+            while length <= file.size and (
+                chunk := content.read(min(CHUNK, file.size + 1 - length))
+            ):
+                length += len(chunk)
+                digest.update(chunk)
+                output.write(chunk)
+                progress.update(len(chunk))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise IntegrityError(
+                f"is a broken .gz file after {length:,} bytes ({error})"
+            ) from error
+    if length != file.size:
+        found = f"{length:,}" if length < file.size else "more than that"
+        raise IntegrityError(f"expected {file.size:,} bytes, found {found}")
+    if digest.hexdigest() != file.sha256:
+        raise IntegrityError(f"expected SHA-256 {file.sha256}, found {digest.hexdigest()}")
+
+
+class _DeadlineError(Exception):
+    """Not an OSError, which a retry loop would take for a passing fault."""
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Interrupts the block after `seconds`, whether it waits for a name, a header or a byte.
+
+    Raises:
+        NetworkError: the time is up.
+    """
+
+    def expire(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise _DeadlineError
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _DeadlineError:
+        raise NetworkError(f"not done after {seconds:g} seconds") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

@@ -1,0 +1,66 @@
+"""Whether the results in the working tree come from the code and parameters that are there."""
+
+import json
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.errors import InputError
+from pipeline.records import read_file, read_yaml
+from pipeline.repository import dvc, md5, read_lock, tracked_files
+
+REMEDY = "run dvc repro, then commit dvc.lock and metrics"
+ABSENT = {"deleted", "not in cache"}  # how dvc status reports data that this clone does not have
+
+
+def check_lock() -> None:
+    """Checks that the code and the parameters are those that dvc.lock recorded.
+
+    `dvc status` does so, too, but not for a stage that dvc.yaml freezes or omits.
+
+    Raises:
+        InputError: one has changed.
+    """
+    tracked = tracked_files()
+    params = read_yaml(read_file(paths.PARAMS), str(paths.PARAMS))
+    for stage in read_lock(read_file).stages.values():
+        for dependency in stage["deps"]:
+            path = dependency["path"]
+            if path in tracked and md5(read_file(Path(path))) != dependency["md5"]:
+                raise InputError(f"stale: {path} has changed since the last run; {REMEDY}")
+        for key, value in stage.get("params", {}).get(str(paths.PARAMS), {}).items():
+            if _value(params, key) != value:
+                raise InputError(
+                    f"stale: {key} in {paths.PARAMS} has changed since the last run; {REMEDY}"
+                )
+
+
+def check_status() -> None:
+    """Checks that `dvc status` finds nothing changed.
+
+    Data and models may be absent, as in a plain clone; dvc.lock says what they were.
+
+    Raises:
+        InputError: something has changed, or DVC cannot tell.
+    """
+    tracked = tracked_files()
+    for stage, reports in _status().items():
+        for report in reports:
+            if not isinstance(report, dict):  # such as "changed command"
+                raise InputError(f"stale: stage {stage}: {report}; {REMEDY}")
+            for kind, changes in report.items():
+                for path, change in changes.items():
+                    if change not in ABSENT or path in tracked:
+                        raise InputError(f"stale: stage {stage}: {kind}: {path} {change}; {REMEDY}")
+
+
+def _status() -> dict[str, list[object]]:
+    """What has changed in each stage that is not up to date."""
+    status: dict[str, list[object]] = json.loads(dvc("status", "--json"))
+    return status
+
+
+def _value(content: object, key: str) -> object:
+    """What `content` holds at `key`, written as section.name, or None."""
+    for name in key.split("."):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content

@@ -1,0 +1,175 @@
+"""Decides between two models by their predictions for the same images."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.gate.results import Results
+from pipeline.gate.statistics import discordant, drop_upper_bound, mcnemar
+from pipeline.params import Gate
+
+Outcome = Literal["accept", "reject", "cannot tell"]
+EXIT_CODES: dict[Outcome, int] = {"accept": 0, "reject": 1, "cannot tell": 2}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that only the baseline gets right."""
+
+    index: int  # among the test images
+    actual: str
+    predicted: str  # by the model here
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class of the test images."""
+
+    name: str
+    images: int
+    baseline: float | None  # accuracy
+    here: float  # accuracy
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model here compared with the baseline's, on the same images."""
+
+    baseline_accuracy: float
+    drop: float  # a share of the images, below 0 for a gain
+    upper_bound: float  # of the drop
+    newly_wrong: tuple[Mistake, ...]
+    newly_right: int
+    mcnemar_p: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model here may replace the baseline's."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]  # for a person, a line each
+    baseline: str | None = None
+    limits: Gate | None = None
+    images: int = 0
+    accuracy: float | None = None
+    comparison: Comparison | None = None
+    classes: tuple[ClassRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 accept, 1 reject, 2 cannot tell."""
+        return EXIT_CODES[self.outcome]
+
+    @property
+    def title(self) -> str:
+        """The verdict in a few words."""
+        if self.outcome == "cannot tell":
+            return "CANNOT TELL"
+        if self.comparison is None:
+            return f"UNGATED, {self.outcome.upper()} by the floors alone"
+        return f"{self.outcome.upper()}, compared with {self.baseline}"
+
+
+def cannot_tell(message: str) -> Verdict:
+    """The verdict where two models cannot be compared, with the lines of `message` as reasons."""
+    return Verdict("cannot tell", tuple(message.splitlines()))
+
+
+def stricter(one: Gate, other: Gate) -> Gate:
+    """The stricter one of every limit."""
+    names = one.class_floors.keys() | other.class_floors.keys()
+    return Gate(
+        floor=max(one.floor, other.floor),
+        class_floors={
+            name: max(one.class_floors.get(name, 0.0), other.class_floors.get(name, 0.0))
+            for name in sorted(names)
+        },
+        margin=min(one.margin, other.margin),
+        confidence=max(one.confidence, other.confidence),
+    )
+
+
+def decide(
+    here: Results,
+    baseline: Results | None,
+    limits: Gate,
+    *,
+    name: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Verdict:
+    """Applies the floors to the model here, and the margin if there is a baseline.
+
+    Args:
+        here: its results.
+        baseline: those of the model to replace, on the same images.
+        limits: what to apply.
+        name: of the baseline.
+        notes: what else a reader should know.
+    """
+    reasons = _below_floors(here, limits)
+    comparison = None
+    if baseline:
+        comparison = _compare(here, baseline, limits.confidence)
+        if comparison.upper_bound > limits.margin:
+            reasons.append(
+                f"the drop of {points(comparison.drop)} points may be as much as "
+                f"{points(comparison.upper_bound)} ({limits.confidence:.0%} confidence), and "
+                f"gate.margin is {points(limits.margin)}"
+            )
+    return Verdict(
+        "reject" if reasons else "accept",
+        tuple(reasons),
+        name,
+        limits,
+        len(here.predictions.labels),
+        here.accuracy,
+        comparison,
+        _class_rows(here, baseline),
+        notes,
+    )
+
+
+def points(share: float) -> str:
+    """A share in percentage points."""
+    return f"{100 * share:.2f}"
+
+
+def _below_floors(here: Results, limits: Gate) -> list[str]:
+    reasons = []
+    if here.accuracy < limits.floor:
+        reasons.append(f"accuracy {here.accuracy:.2%} is below gate.floor, {limits.floor:.2%}")
+    by_class = dict(zip(here.class_names, here.accuracy_per_class.tolist(), strict=True))
+    for name, floor in limits.class_floors.items():
+        accuracy = by_class.get(name, np.nan)
+        if not accuracy >= floor:  # nor is NaN
+            found = "has no test image" if np.isnan(accuracy) else f"has accuracy {accuracy:.2%}"
+            reasons.append(f"class {name} {found}, and its floor in gate is {floor:.2%}")
+    return reasons
+
+
+def _compare(here: Results, baseline: Results, confidence: float) -> Comparison:
+    labels, predicted = here.predictions.labels, here.predictions.predicted
+    wrong, right = discordant(labels, baseline.predictions.predicted, predicted)
+    b, c, n = len(wrong), len(right), len(labels)
+    names = here.class_names
+    return Comparison(
+        baseline.accuracy,
+        (b - c) / n,
+        float(drop_upper_bound(b, c, n, confidence)),
+        tuple(
+            Mistake(index, names[labels[index]], names[predicted[index]])
+            for index in wrong.tolist()
+        ),
+        c,
+        mcnemar(b, c),
+    )
+
+
+def _class_rows(here: Results, baseline: Results | None) -> tuple[ClassRow, ...]:
+    images = np.bincount(here.predictions.labels, minlength=len(here.class_names)).tolist()
+    before = baseline.accuracy_per_class.tolist() if baseline else [None] * len(images)
+    columns = (here.class_names, images, before, here.accuracy_per_class.tolist())
+    return tuple(ClassRow(*row) for row in zip(*columns, strict=True) if row[1])

@@ -1,0 +1,234 @@
+"""The training engine: a whole epoch as one compiled program, inside `keras.Model.fit`.
+
+`model.fit` on arrays calls TensorFlow once per batch, which for a small network takes ten times as
+long as the arithmetic. Here one call is one epoch: the images stay in memory as bytes, and the
+program, compiled by XLA, receives the order in which to visit them, gathers each batch and takes a
+step.
+
+Two kinds of training take another path, with the same steps in the same order: networks with
+convolutions, for which XLA is slow on a CPU, run the same program on TensorFlow's own kernels; and
+images that do not fit in memory are read from disk batch by batch.
+"""
+
+import keras
+import tensorflow as tf
+
+from pipeline.data.split import Split
+from pipeline.training.augment import Augmentation
+from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
+from pipeline.training.layers import for_training
+from pipeline.training.randomness import RandomStream, epoch_order
+
+VALIDATION_BATCH = 2000  # images at once
+STREAMED_STEPS = 32  # batches from the disk per call
+READ_AHEAD = 8  # batches
+
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+
+
+def fit(
+    network: keras.Model,
+    train: Split,
+    validation: Split,
+    *,
+    optimizer: keras.optimizers.Optimizer,
+    loss: keras.losses.Loss,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    drop_last: bool = False,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008, it is frozen
+    streamed: bool = False,
+    callbacks: list[keras.callbacks.Callback],
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, list[float]]:
+    """Trains `network` to classify the images of `train`, and validates it after every epoch.
+
+    Every image is visited once per epoch, in a new order; the last batch may be smaller.
+
+    Args:
+        network: raw pixels to logits, see `pipeline.training.models`. Where it has convolutions,
+            op determinism is on afterwards, which disables XLA for the rest of the process.
+        train: what to learn from.
+        validation: what to score after every epoch.
+        optimizer: takes the steps.
+        loss: of labels, (batch,), and logits, (batch, classes).
+        epochs: passes over `train`.
+        batch_size: images per step.
+        seed: determines the orders and all other random numbers.
+        drop_last: skip the images of an epoch that do not fill a batch.
+        augmentation: how the images of a step are moved.
+        streamed: read each batch from where the images are stored, instead of holding all in
+            memory.
+        callbacks: Keras callbacks; unless `streamed`, they see one batch per epoch.
+        checkpoint: where to save the state after every epoch, and from which to resume.
+
+    Returns:
+        `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch.
+    """
+    compiled = suits_xla(network)
+    if not compiled:
+        tf.config.experimental.enable_op_determinism()
+    stream = RandomStream(seed, optimizer)
+    network = for_training(network, stream, compiled=compiled)
+    shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
+    model: BatchModel
+    if streamed:
+        model = BatchModel(network, stream, augmentation)
+        data = batches(train, shuffle.order, batch_size)
+    else:
+        model = EpochModel(
+            network, stream, augmentation, train=train, order=shuffle.order, batch_size=batch_size
+        )
+        data = without_autotune(tf.data.Dataset.from_tensors(0))  # its images are `model.images`
+    model.compile(
+        optimizer=optimizer,
+        loss=loss,
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=compiled,
+        steps_per_execution=STREAMED_STEPS if streamed else 1,
+    )
+    optimizer.build(model.trainable_variables)  # before tracing, which would otherwise happen twice
+    save = SaveCheckpoint(checkpoint, model_variables(model)) if checkpoint else None
+    history = save.restore() if save else {}
+    done = len(history.get("loss", []))
+    if done == epochs:
+        return history
+    added: keras.callbacks.History = model.fit(
+        data,
+        initial_epoch=done,
+        epochs=epochs,
+        shuffle=False,
+        validation_data=batches(validation, tf.range(len(validation.labels)), VALIDATION_BATCH),
+        callbacks=[shuffle, *callbacks, *([save] if save else [])],
+        verbose=0,
+    )
+    return {name: [*history.get(name, []), *values] for name, values in added.history.items()}
+
+
+def suits_xla(network: keras.Model) -> bool:
+    """Whether XLA runs `network` fast on a CPU: it does unless there are convolutions."""
+    return all(
+        suits_xla(layer) if isinstance(layer, keras.Model) else not isinstance(layer, CONVOLUTIONS)
+        for layer in network.layers
+    )
+
+
+def model_variables(model: "BatchModel") -> list[keras.Variable]:
+    """Everything that a step changes, in an order that only the architecture determines."""
+    return [*model.network.variables, *model.optimizer.variables]
+
+
+class BatchModel(keras.Model):
+    """A network whose training step is an optimizer step on a batch."""
+
+    def __init__(
+        self, network: keras.Model, stream: RandomStream, augmentation: Augmentation
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.stream = stream
+        self.augmentation = augmentation
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The network's logits, (N, classes)."""
+        return self.network(images, training=training)
+
+    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Takes a step on `batch`, (batch, height, width) uint8 images and (batch,) labels."""
+        images, labels = batch
+        self.optimize(self.augmentation.pad(images), labels, tf.range(tf.shape(labels)[0]))
+        return dict(self.get_metrics_result())
+
+    def optimize(self, padded: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> None:
+        """Takes an optimizer step on the examples at `indices`, (batch,) int32, augmented."""
+        images = self.augmentation.gather(padded, indices, self.stream)
+        labels = tf.gather(labels, indices)
+        with tf.GradientTape() as tape:
+            logits = self(images, training=True)
+            loss = self.compute_loss(images, labels, logits)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        # Keras has no public name for what it reports as `loss`; test_engine.py checks its value.
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
+        self.compute_metrics(images, labels, logits)
+
+
+class EpochModel(BatchModel):
+    """A network whose training step is an epoch: all images, in memory, in the order `order`."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        stream: RandomStream,
+        augmentation: Augmentation,
+        *,
+        train: Split,
+        order: tf.Variable,
+        batch_size: int,
+    ) -> None:
+        super().__init__(network, stream, augmentation)
+        self.images = augmentation.pad(tf.constant(train.images))
+        self.labels = tf.constant(train.labels)  # (N,) uint8
+        self.order = order  # (N,) int32
+        self.batch_size = batch_size
+
+    def train_step(self, _data: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes a step for each batch, the last one with the images that remain."""
+        steps, rest = divmod(self.order.shape[0], self.batch_size)
+        batches = tf.reshape(self.order[: steps * self.batch_size], (steps, self.batch_size))
+
+        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
+            self.optimize(self.images, self.labels, batches[number])
+            return (number + 1,)
+
+        if steps:
+            tf.while_loop(lambda number: number < steps, body, (0,), parallel_iterations=1)
+        if rest:
+            self.optimize(self.images, self.labels, self.order[-rest:])
+        return dict(self.get_metrics_result())
+
+
+class Shuffle(keras.callbacks.Callback):
+    """Draws the order of an epoch from the seed and its number, whatever came before it."""
+
+    def __init__(self, count: int, multiple: int, seed: int) -> None:
+        """Orders of `count` images, rounded down to a multiple of `multiple`."""
+        super().__init__()
+        self.count = count
+        self.seed = seed
+        self.order = tf.Variable(tf.range(count - count % multiple))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        """Called by Keras."""
+        self.order.assign(epoch_order(self.count, epoch, self.seed)[: self.order.shape[0]])
+
+
+def batches(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf.data.Dataset:
+    """Batches of `split`, images and labels, in the `order`, (N,) int32, it has when read."""
+
+    def read(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = tf.numpy_function(
+            lambda indices: (split.images[indices], split.labels[indices]),
+            [order[start : start + batch_size]],
+            (tf.uint8, tf.uint8),
+        )
+        return tf.ensure_shape(images, (None, *split.images.shape[1:])), tf.ensure_shape(
+            labels, (None,)
+        )
+
+    starts = tf.data.Dataset.range(0, order.shape[0], batch_size)
+    return without_autotune(starts.map(read).prefetch(READ_AHEAD))
+
+
+def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
+    """`data` without the background tuner, which makes some epochs wait 0.1 s."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)

@@ -1,0 +1,38 @@
+"""A model file applied to images."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.training import backend
+
+BATCH = 2000  # images at once
+
+
+def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The model's logits, (N, classes), for `images`, (N, height, width).
+
+    Args:
+        model: a `.keras` file, raw pixels to logits.
+        images: raw pixels.
+
+    Raises:
+        InputError: there is no model, it cannot be read, or it takes other images.
+    """
+    if not model.is_file():
+        raise InputError(f"{model}: no such file")
+    backend.start()
+    import keras
+
+    try:
+        network = keras.models.load_model(model, compile=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: is no Keras model ({error})") from error
+    if network.input_shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"{model}: takes images of {network.input_shape[1:]} pixels, found {images.shape[1:]}"
+        )
+    network.compile(jit_compile=False)  # XLA would take longer to compile than this takes
+    return np.asarray(network.predict(images, batch_size=BATCH, verbose=0), dtype=np.float64)

@@ -1,0 +1,3 @@
+from pipeline.training import backend
+
+backend.start()  # before any test module imports keras

@@ -1,0 +1,130 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import affine_transform
+
+from pipeline.training import augment
+from pipeline.training.augment import Augmentation, position_type, rotate
+from pipeline.training.randomness import RandomStream
+from tests.training.support import stream
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 7)).astype(np.uint8)
+
+
+def take(augmentation: Augmentation, images: np.ndarray, draws: RandomStream) -> np.ndarray:
+    indices = tf.range(len(images))
+    padded = augmentation.pad(tf.constant(images))
+    found: np.ndarray = augmentation.gather(padded, indices, draws).numpy()
+    return found
+
+
+def test_nothing_moves_by_default() -> None:
+    np.testing.assert_array_equal(take(Augmentation(), IMAGES, stream()), IMAGES)
+
+
+def test_indices_choose_the_images() -> None:
+    augmentation = Augmentation()
+    padded = augmentation.pad(tf.constant(IMAGES))
+    found = augmentation.gather(padded, tf.constant([4, 0, 4]), stream())
+    np.testing.assert_array_equal(found, IMAGES[[4, 0, 4]])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(0, 2**32 - 1), st.integers(0, 10**9))
+def test_a_shifted_image_is_a_window_of_the_padded_one(shift: int, seed: int, step: int) -> None:
+    moved = take(Augmentation(shift=shift), IMAGES, stream(seed, step))
+    padded = np.pad(IMAGES, [(0, 0), (shift, shift), (shift, shift)])
+    for image, margin in zip(moved, padded, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(margin, image.shape)
+        assert any(np.array_equal(image, window) for row in windows for window in row)
+
+
+def test_every_shift_comes_equally_often() -> None:
+    dots = np.zeros((9000, 3, 3), np.uint8)
+    dots[:, 1, 1] = 1
+    moved = take(Augmentation(shift=1), dots, stream())
+    np.testing.assert_allclose(moved.sum(axis=0), np.full((3, 3), 1000), atol=150)  # 5 deviations
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(-math.pi, math.pi), st.floats(0.5, 2))
+def test_a_turn_is_that_of_scipy(angle: float, scale: float) -> None:
+    found = rotate(
+        tf.constant(IMAGES), tf.fill((5, 1, 1), np.float32(angle)), np.float32(scale)
+    ).numpy()
+    matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    centre = np.array([2.5, 3.0])
+    for image, other in zip(IMAGES, found, strict=True):
+        expected = affine_transform(
+            np.pad(image, 1).astype(float),
+            matrix / scale,
+            offset=centre + 1 - matrix / scale @ (centre + 1),
+            order=1,
+        )[1:-1, 1:-1]
+        np.testing.assert_allclose(other, expected, atol=1)  # grey levels, of 255
+
+
+def test_a_quarter_turn() -> None:
+    squares = IMAGES[:, :, :6]
+    angle = tf.fill((5, 1, 1), np.float32(math.pi / 2))
+    found = rotate(tf.constant(squares), angle, np.float32(1)).numpy()
+    np.testing.assert_allclose(found, np.rot90(squares, axes=(2, 1)), atol=1)
+
+
+def test_turns_stay_within_what_was_asked_for() -> None:
+    line = np.zeros((500, 41, 41), np.uint8)
+    line[:, 20, :] = 255
+    moved = take(Augmentation(rotation=10.0), line, stream())
+    rows = moved[:, :, 40].argmax(axis=1) - 20  # where the line meets the right edge
+    assert abs(rows).max() <= 20 * math.tan(math.radians(10)) + 0.5
+    assert rows.min() < -2
+    assert rows.max() > 2
+
+
+def test_every_other_image_is_mirrored() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (4000, 3, 4)).astype(np.uint8)
+    found = take(Augmentation(flip=True), images, stream())
+    mirrored = (found == images[:, :, ::-1]).all(axis=(1, 2))
+    np.testing.assert_array_equal(found[~mirrored], images[~mirrored])
+    assert abs(mirrored.sum() - 2000) < 160  # 5 deviations
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((60_000, 28 + 2 * 85, 28 + 2 * 85), tf.int64),  # 2,352,240,000 pixels
+        ((60_000, 28 + 2 * 80, 28 + 2 * 80), tf.int32),  # 2,120,640,000, and int32 ends at
+        ((33_000, 258, 258), tf.int64),
+        ((2**31 - 1,), tf.int32),
+        ((2**31,), tf.int64),
+        ((None, 30, 30), tf.int64),
+    ],
+)
+def test_positions_do_not_overflow(shape: tuple[int | None, ...], expected: tf.DType) -> None:
+    assert position_type(shape) is expected
+
+
+def test_a_shift_is_the_same_with_either_integer(monkeypatch: pytest.MonkeyPatch) -> None:
+    augmentation = Augmentation(shift=2)
+    small = take(augmentation, IMAGES, stream())
+    monkeypatch.setattr(augment, "position_type", lambda _shape: tf.int64)
+    np.testing.assert_array_equal(take(augmentation, IMAGES, stream()), small)
+
+
+@pytest.mark.long("pipeline/training/augment.py")
+def test_a_shift_of_two_thousand_million_pixels() -> None:
+    augmentation = Augmentation(shift=1)
+    images = np.zeros((33_000, 256, 256), np.uint8)
+    images[:, ::2, ::2] = np.arange(33_000, dtype=np.uint32)[:, None, None] % 255 + 1
+
+    def gather(padded: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        return augmentation.gather(padded, indices, stream())
+
+    last = tf.constant([0, 32_998, 32_999])
+    compiled = tf.function(gather, jit_compile=True)
+    found = compiled(augmentation.pad(tf.constant(images)), last).numpy()
+    assert found.max(axis=(1, 2)).tolist() == [1, 32_998 % 255 + 1, 32_999 % 255 + 1]

@@ -1,0 +1,126 @@
+"""The engine takes the steps that Keras would, whichever way it is driven."""
+
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.training.augment import Augmentation
+from pipeline.training.engine import fit, suits_xla
+from pipeline.training.randomness import epoch_order
+from tests.training.support import LOSS, images, network
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_the_steps_are_those_of_keras(batch_size: int) -> None:
+    train, validation = images(50), images(30, seed=1)
+    ours, theirs = network(), network()
+    optimizer = keras.optimizers.Adam(0.01)
+    history = fit(
+        ours,
+        train,
+        validation,
+        optimizer=optimizer,
+        loss=LOSS,
+        epochs=2,
+        batch_size=batch_size,
+        seed=7,
+        callbacks=[],
+    )
+
+    assert int(optimizer.iterations) == 2 * -(-50 // batch_size)
+    theirs.compile(keras.optimizers.Adam(0.01), LOSS, metrics=["accuracy"])
+    for epoch in range(2):
+        order = epoch_order(50, epoch, 7)
+        totals = np.zeros(2)  # loss and accuracy, summed over the images
+        for start in range(0, 50, batch_size):
+            batch = order[start : start + batch_size]
+            theirs.reset_metrics()
+            values = theirs.train_on_batch(train.images[batch], train.labels[batch])
+            totals += np.multiply(values, len(batch))
+        found = [history["loss"][epoch], history["accuracy"][epoch]]
+        np.testing.assert_allclose(found, totals / 50, atol=1e-5)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    found = [history["val_loss"][-1], history["val_accuracy"][-1]]
+    expected = theirs.evaluate(validation.images, validation.labels, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@cache
+def trained(*, streamed: bool) -> tuple[list[float], keras.Model]:
+    """The losses of a training with all its randomness, and its network."""
+    model = network(dropout=0.25)
+    history = fit(
+        model,
+        images(50),
+        images(30, seed=1),
+        optimizer=keras.optimizers.Adam(0.01, weight_decay=0.01),
+        loss=LOSS,
+        epochs=3,
+        batch_size=16,
+        seed=7,
+        augmentation=Augmentation(shift=1, flip=True),
+        streamed=streamed,
+        callbacks=[],
+    )
+    return [*history["loss"], *history["val_loss"]], model
+
+
+def test_from_disk_or_from_memory() -> None:
+    losses, model = trained(streamed=False)
+    streamed_losses, streamed_model = trained(streamed=True)
+    np.testing.assert_allclose(streamed_losses, losses, atol=1e-5)
+    for mine, other in zip(model.get_weights(), streamed_model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_the_last_batch_can_be_skipped() -> None:
+    optimizer = keras.optimizers.SGD()
+    fit(
+        network(),
+        images(50),
+        images(10),
+        optimizer=optimizer,
+        loss=LOSS,
+        epochs=2,
+        batch_size=16,
+        seed=0,
+        drop_last=True,
+        callbacks=[],
+    )
+    assert int(optimizer.iterations) == 2 * 3
+
+
+def test_the_network_keeps_its_own_layers() -> None:
+    _, model = trained(streamed=False)
+    assert [type(layer) for layer in model.layers].count(keras.layers.Dropout) == 1
+    again = keras.Sequential.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    pixels = images(5).images
+    np.testing.assert_array_equal(again(pixels), model(pixels))
+
+
+def test_it_learns() -> None:
+    history = fit(
+        network(),
+        images(200),
+        images(100, seed=1),
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=LOSS,
+        epochs=20,
+        batch_size=20,
+        seed=0,
+        callbacks=[],
+    )
+    assert history["val_accuracy"][-1] > 0.95
+    assert history["loss"][-1] < history["loss"][0] / 2
+
+
+def test_xla_is_for_networks_without_convolutions() -> None:
+    dense = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    convolutional = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 3)])
+    assert suits_xla(dense)
+    assert not suits_xla(convolutional)
+    assert not suits_xla(keras.Sequential([keras.Input((4, 4, 1)), convolutional]))

@@ -1,0 +1,78 @@
+"""What params.yaml makes of an optimizer and a loss."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.params import Train
+from pipeline.training.optimizers import make_loss, make_optimizer
+
+DEFAULTS = {
+    "epochs": 10,
+    "batch_size": 32,
+    "drop_last": False,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "schedule": "constant",
+    "warmup_epochs": 0,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "seed": 0,
+}
+
+
+def optimizer(**changes: float | str) -> keras.optimizers.Optimizer:
+    """For 100 images: 4 steps of up to 32 an epoch, 40 steps in all."""
+    return make_optimizer(Train.model_validate(DEFAULTS | changes), 100)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("sgd", "SGD")])
+def test_the_optimizer(name: str, kind: str) -> None:
+    assert type(optimizer(optimizer=name)).__name__ == kind
+    assert float(optimizer(optimizer=name).learning_rate) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "rate"),
+    [
+        ({}, 0, 0.1),
+        ({}, 20, 0.05),
+        ({}, 40, 0),
+        ({"drop_last": True}, 15, 0.05),  # 3 steps an epoch
+        ({"warmup_epochs": 2}, 0, 0),
+        ({"warmup_epochs": 2}, 4, 0.05),
+        ({"warmup_epochs": 2}, 8, 0.1),
+        ({"warmup_epochs": 2}, 24, 0.05),
+        ({"warmup_epochs": 2}, 40, 0),
+    ],
+)
+def test_a_cosine_schedule(changes: dict[str, int | bool], step: int, rate: float) -> None:
+    made = optimizer(schedule="cosine", **changes)
+    made.iterations.assign(step)
+    assert float(made.learning_rate) == pytest.approx(rate, abs=1e-7)
+
+
+def test_weights_decay_and_biases_do_not() -> None:
+    dense = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")
+    dense.build((None, 1))
+    made = optimizer(weight_decay=0.5)
+    made.build(dense.trainable_variables)
+    made.apply([np.zeros((1, 1), np.float32), np.zeros(1, np.float32)], dense.trainable_variables)
+    assert dense.kernel.numpy() == pytest.approx(1 - 0.1 * 0.5)
+    assert dense.bias.numpy() == 1
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_loss(smoothing: float) -> None:
+    logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]).astype(np.float32)
+    labels = np.array([0, 1], np.uint8)
+    # A share `smoothing` of the target goes to the three classes alike.
+    true, other = 1 - smoothing + smoothing / 3, smoothing / 3
+    first = -(true * math.log(0.5) + 2 * other * math.log(0.25))
+    second = -(true * math.log(0.8) + 2 * other * math.log(0.1))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+    model.compile(loss=make_loss(smoothing))
+    found = model.evaluate(logits, labels, verbose=0)
+    assert found == pytest.approx((first + second) / 2, rel=1e-5)

@@ -1,0 +1,75 @@
+"""Every architecture and every option of a training, on the digits, by the real program."""
+
+import csv
+import subprocess
+from collections.abc import Mapping
+
+import pytest
+
+from pipeline.training.models import MODELS
+from tests.support import Workspace, suite_settings
+
+pytestmark = pytest.mark.long("pipeline/training", "pipeline/train.py", "pipeline/params.py")
+
+AUGMENTED: dict[str, object] = {
+    "augment.shift": 1,
+    "augment.rotation": 10.0,
+    "augment.zoom": 0.1,
+    "augment.flip": True,
+}
+OPTIONS: dict[str, dict[str, object]] = {
+    **{name: {"model.name": name} for name in MODELS if name != "mlp"},
+    "sgd": {"train.optimizer": "sgd", "train.learning_rate": 0.1},
+    "constant rate": {"train.schedule": "constant"},
+    "warm-up": {"train.warmup_epochs": 1},
+    "last batch skipped": {"train.drop_last": True},
+    "weight decay": {"train.weight_decay": 0.1},
+    "label smoothing": {"train.label_smoothing": 0.1},
+    "dropout": {"model.mlp.dropout": 0.2},
+    **{key: {key: value} for key, value in AUGMENTED.items()},
+}
+RESULTS = ("models/model.keras", "metrics/history.csv", "metrics/train.json")
+TRAIN = ("python", "-m", "pipeline.train")
+
+
+def change(workspace: Workspace, changes: Mapping[str, object]) -> None:
+    for key, value in changes.items():
+        workspace.set(key, value)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_learns_and_matters(option: str, workspace: Workspace) -> None:
+    workspace.set("train.epochs", 8)
+    workspace.run(*TRAIN)
+    before = workspace.read(*RESULTS)
+    change(workspace, OPTIONS[option])
+    workspace.run(*TRAIN)
+    assert workspace.read(*RESULTS)["metrics/history.csv"] != before["metrics/history.csv"]
+    rows = list(csv.DictReader((workspace.root / "metrics/history.csv").read_text().splitlines()))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[-1]["val_accuracy"]) > 0.8  # chance is 0.1
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_an_architecture_comes_out_the_same_killed_or_not(
+    architecture: str, workspace: Workspace
+) -> None:
+    workspace.set("train.epochs", 60)
+    change(workspace, AUGMENTED | {"model.name": architecture})
+    if "dropout" in suite_settings(architecture):
+        workspace.set(f"model.{architecture}.dropout", 0.2)
+    workspace.run(*TRAIN)
+    once = workspace.read(*RESULTS)
+    workspace.run(*TRAIN)
+    assert workspace.read(*RESULTS) == once
+
+    with workspace.start(*TRAIN, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("epoch  3/60"):
+                process.kill()
+    assert process.returncode == -9
+    for path in RESULTS:
+        (workspace.root / path).unlink()
+    assert "resuming after epoch " in workspace.run(*TRAIN).stdout
+    assert workspace.read(*RESULTS) == once
