@@ -50,11 +50,15 @@ def png_bytes(figure: "Figure") -> bytes:
     return content.getvalue()
 
 
-def keras_bytes(model: "keras.Model") -> bytes:
+def keras_bytes(model: "keras.Model", about: Mapping[str, Any]) -> bytes:
     """A `.keras` file of `model`, without what differs at every save.
 
     A `.keras` file is a zip with the date of the save in `metadata.json`, the time of day in each
     member, and ids of shared objects in `config.json` that count on through the process.
+
+    Args:
+        model: what to save.
+        about: JSON values to add to `metadata.json`, which Keras leaves alone.
     """
     with TemporaryDirectory() as folder:
         saved = Path(folder, "model.keras")
@@ -62,7 +66,7 @@ def keras_bytes(model: "keras.Model") -> bytes:
         with zipfile.ZipFile(saved) as source:
             members = {name: source.read(name) for name in source.namelist()}
     metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
-    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+    members["metadata.json"] = json.dumps({**metadata, **about}, sort_keys=True).encode()
     members["config.json"] = _renumber_shared_objects(members["config.json"])
     content = BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as target:

@@ -13,7 +13,7 @@ from pipeline.params import Evaluate, Params
 from pipeline.program import run_stage
 from pipeline.records import predictions_bytes, read_file, read_history
 from pipeline.score import confusion, cross_entropy, most_confident_mistakes, predictions_of, score
-from pipeline.training.inference import predict
+from pipeline.training.inference import about, predict
 
 
 class Outputs(NamedTuple):
@@ -42,6 +42,7 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
     with advising("run dvc repro"):
         split = Split.load(test)
         curves = read_history(read_file(history), str(history))
+        _check_classes(model, split.class_names)
         logits = predict(model, split.images)
         if logits.shape[1:] != (len(split.class_names),):
             raise InputError(
@@ -78,6 +79,15 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
     write_files(files)
     for path in (outputs.curves, outputs.confusion, outputs.mistakes):
         print(path)
+
+
+def _check_classes(model: Path, class_names: tuple[str, ...]) -> None:
+    found = about(model).get("class_names", class_names)
+    if tuple(found) != class_names:
+        raise InputError(
+            f"{model}: tells the classes {', '.join(found)}, expected those of the test images, "
+            f"{', '.join(class_names)}"
+        )
 
 
 def main(params: Params) -> None:

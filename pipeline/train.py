@@ -28,6 +28,7 @@ class Trained(NamedTuple):
     """What comes out of a training."""
 
     network: "keras.Model"  # raw pixels to logits
+    about: dict[str, Any]  # what its file says of it: the class names and the largest pixel
     history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy for each epoch
     checkpoint: "Checkpoint"  # the last one, to delete once the network is saved
 
@@ -105,7 +106,8 @@ def train(
         callbacks=[Progress(params.epochs), StopUnlessFinite()],
         checkpoint=checkpoint,
     )
-    return Trained(network, history, checkpoint)
+    about = {"class_names": training.class_names, "largest_pixel": training.largest_pixel}
+    return Trained(network, about, history, checkpoint)
 
 
 def _check(params: Train, training: Split, validation: Split) -> None:
@@ -161,7 +163,7 @@ def write(trained: Trained, outputs: Outputs) -> None:
         "best": {"epoch": best + 1, "val_accuracy": accuracies[best]},
         "weights": trained.network.count_params(),
     }
-    model = keras_bytes(trained.network)
+    model = keras_bytes(trained.network, trained.about)
     files = {
         outputs.model: model,
         outputs.history: history_bytes(history),

@@ -40,13 +40,15 @@ def test_a_model_has_the_same_bytes_every_time(monkeypatch: pytest.MonkeyPatch) 
     model = keras.Sequential(
         [keras.Input((2,))] + [keras.layers.Dense(2, kernel_regularizer=shared) for _ in range(2)]
     )
-    first = keras_bytes(model)
+    first = keras_bytes(model, {"class_names": ["a", "b"]})
     with monkeypatch.context() as later:
         later.setattr("time.time", lambda: 2_000_000_000.0)  # what a zip stamps its members with
-        second = keras_bytes(model)
+        second = keras_bytes(model, {"class_names": ["a", "b"]})
     assert first == second
     with zipfile.ZipFile(BytesIO(first)) as members:
-        assert json.loads(members.read("metadata.json"))["date_saved"] == "1980-01-01@00:00:00"
+        metadata = json.loads(members.read("metadata.json"))
+    assert metadata["date_saved"] == "1980-01-01@00:00:00"
+    assert metadata["class_names"] == ["a", "b"]
 
 
 def test_a_model_comes_back(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_a_model_comes_back(tmp_path: Path) -> None:
     import keras
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    (tmp_path / "model.keras").write_bytes(keras_bytes(model))
+    (tmp_path / "model.keras").write_bytes(keras_bytes(model, {"largest_pixel": 16}))
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for saved, weights in zip(loaded.get_weights(), model.get_weights(), strict=True):
         assert (saved == weights).all()

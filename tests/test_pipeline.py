@@ -166,6 +166,17 @@ def test_a_missing_input(
     assert workspace.read(*OUTPUTS) == before
 
 
+def test_test_images_of_other_classes(
+    workspace: Workspace, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace.root)
+    about = Path("data/processed/test/about.json")
+    about.write_text(about.read_text().replace('"7"', '"seven"'))
+    code, _, errors = start("pipeline.evaluate")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "model.keras: tells the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, expected those" in errors
+
+
 @pytest.mark.parametrize("stage", ["download", "preprocess"])
 def test_a_full_disk(stage: str, workspace: Workspace) -> None:
     if stage == "download":

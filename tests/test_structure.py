@@ -1,6 +1,7 @@
 """What dvc.yaml says, compared with the source, and how the source may be connected."""
 
 import ast
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from pipeline.params import Params
 from pipeline.records import read_yaml
-from tests.support import PROGRAMS, REPOSITORY, STAGES
+from tests.support import PROGRAMS, REPOSITORY, STAGES, Workspace
 
 PIPELINE: Any = read_yaml((REPOSITORY / "dvc.yaml").read_bytes(), "dvc.yaml")
 PACKAGE = REPOSITORY / "pipeline"
@@ -142,3 +143,16 @@ def test_metrics_and_plots_are_in_git() -> None:
         for output in [*stage.get("metrics", []), *stage.get("plots", [])]:
             (options,) = output.values()
             assert options["cache"] is False
+
+
+def test_the_package_can_be_installed(fresh: Workspace, tmp_path: Path) -> None:
+    offline = ("--no-build-isolation", "--no-deps", "--no-index", "--quiet")
+    fresh.copy(tmp_path / "copy").run(
+        "python", "-m", "pip", "wheel", *offline, "--wheel-dir", str(tmp_path), "."
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as members:
+        names = {name for name in members.namelist() if ".dist-info/" not in name}
+    expected = {str(file.relative_to(REPOSITORY)) for file in FILES}
+    more = {"pipeline/py.typed", "pipeline/report.html", "pipeline/gate/verdict.md"}
+    assert names == expected | more

@@ -1,6 +1,9 @@
-"""A model file applied to images."""
+"""A model file applied to images, and what it says of itself."""
 
+import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,24 @@ from pipeline.errors import InputError
 from pipeline.training import backend
 
 BATCH = 2000  # images at once
+
+
+def about(model: Path) -> dict[str, Any]:
+    """What the metadata of `model`, a `.keras` file, says.
+
+    `class_names` are the names of its outputs, `largest_pixel` is the value of full intensity. A
+    file that this pipeline did not write may lack them.
+
+    Raises:
+        InputError: it is not such a file.
+    """
+    try:
+        with zipfile.ZipFile(model) as members:
+            return dict(json.loads(members.read("metadata.json")))
+    except FileNotFoundError as error:
+        raise InputError(f"{model}: no such file") from error
+    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
+        raise InputError(f"{model}: is no Keras model ({error})") from error
 
 
 def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def test_the_training_copy_computes_the_same(name: str) -> None:
 def test_a_saved_one_comes_back(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     network = built(name)
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    path.write_bytes(keras_bytes(network))
+    path.write_bytes(keras_bytes(network, {}))
     loaded = keras.models.load_model(path, compile=False)
     np.testing.assert_array_equal(loaded(PIXELS), network(PIXELS))
 
