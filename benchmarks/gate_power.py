@@ -110,8 +110,8 @@ def error_probabilities(spread: Spread) -> NDArray[np.float64]:
     ratio = 1 - spread.discordant / (2 * mean * IMAGES)
     total = (1 - ratio) / (ratio - mean)
     quantiles = (np.arange(IMAGES) + 0.5) / IMAGES
-    found: NDArray[np.float64] = beta.ppf(quantiles, mean * total, (1 - mean) * total)
-    return found
+    probabilities: NDArray[np.float64] = beta.ppf(quantiles, mean * total, (1 - mean) * total)
+    return probabilities
 
 
 def curves(pairs: int, *, margin: float, confidence: float) -> dict[str, list[float]]:

@@ -22,13 +22,13 @@ def ranked(
     runs: Sequence[queue.Run], metric: str, images: sets.Flat
 ) -> list[tuple[float, queue.Run]]:
     """The `runs` on the same `images`, best first, each with its value of `metric`."""
-    found = [
+    valued = [
         (float(one.history()[metric][-1]), one)
         for one in runs
         if all(one.params().get(key) == images[key] for key in KEYS)
     ]
     sign = -1 if METRICS[metric] is max else 1
-    return sorted(found, key=lambda pair: (sign * pair[0], pair[1].name))
+    return sorted(valued, key=lambda pair: (sign * pair[0], pair[1].name))
 
 
 def parser() -> Parser:

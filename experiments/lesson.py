@@ -61,18 +61,18 @@ def _after(histories: Histories, column: str, epoch: int) -> str:
     return percent([history[column][epoch - 1] for history in histories])
 
 
-def curves(found: Mapping[str, Histories]) -> Figure:
+def curves(histories_of: Mapping[str, Histories]) -> Figure:
     """Accuracy by epoch: the mean over the seeds, in a band from the lowest to the highest.
 
     Args:
-        found: the histories of each set.
+        histories_of: the histories of each set.
     """
     figure = Figure(figsize=(10, 8))
     panels = figure.subplots(2, len(PANELS), sharey="row", squeeze=False)
     for column, (title, members) in enumerate(PANELS.items()):
         shown = {
             name: histories
-            for name, histories in found.items()
+            for name, histories in histories_of.items()
             if name.removeprefix(PREFIX).startswith(members)
         }
         for axes, key in zip(panels[:, column], ("accuracy", "val_accuracy"), strict=True):
@@ -99,7 +99,7 @@ def curves(found: Mapping[str, Histories]) -> Figure:
         panels[1, column].legend(frameon=False, loc="lower right", fontsize=8)
     panels[0, 0].set_ylabel("accuracy on the training images")
     panels[1, 0].set_ylabel("accuracy on the test images")
-    lowest = min(min(history["val_accuracy"]) for one in found.values() for history in one)
+    lowest = min(min(history["val_accuracy"]) for one in histories_of.values() for history in one)
     for axes in panels.ravel():
         axes.set_ylim(max(lowest - 0.01, LOWEST), 1)
     return figure
@@ -136,11 +136,11 @@ def main(options: argparse.Namespace) -> None:
     embed(page, "")  # fails now rather than after hours of work
     names = [name for name in sets.load() if name.startswith(PREFIX)]
     runs = queue.run_all(names, range(options.seeds), options.jobs)
-    found = {name: [one.history() for one in runs[name]] for name in names}
-    rows = [row(name, runs[name][0].weights(), found[name]) for name in names]
+    histories_of = {name: [one.history() for one in runs[name]] for name in names}
+    rows = [row(name, runs[name][0].weights(), histories_of[name]) for name in names]
     table = "\n".join([HEADER, *rows])
     with style():
-        picture = png_bytes(curves(found))
+        picture = png_bytes(curves(histories_of))
     write_files({PICTURE: picture, PAGE: embed(page, table).encode()})
     print(f"\naccuracy in percent, {options.seeds} seeds\n\n{table}\n\n{PICTURE}\n{PAGE}")
 

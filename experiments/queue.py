@@ -61,10 +61,10 @@ class Run:
 
 def training_seconds(log: str) -> float | None:
     """The sum over the epochs in the log of a stage, None if one is missing."""
-    found = re.findall(r"^epoch +(\d+)/(\d+) .* ([\d.]+) s$", log, re.MULTILINE)
-    if not found or len(found) != int(found[0][1]):
+    epochs = re.findall(r"^epoch +(\d+)/(\d+) .* ([\d.]+) s$", log, re.MULTILINE)
+    if not epochs or len(epochs) != int(epochs[0][1]):
         return None
-    return sum(float(seconds) for _, _, seconds in found)
+    return sum(float(seconds) for _, _, seconds in epochs)
 
 
 def finished() -> dict[str, Run]:
@@ -126,11 +126,11 @@ def _start(jobs: int) -> None:
 
 
 def _check(run: Run, wanted: sets.Flat) -> None:
-    found = run.params()
+    params = run.params()
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if params.get(key) != value:
             raise InputError(
-                f"{run.name}: already exists with {key} {found.get(key)}, expected {value}; "
+                f"{run.name}: already exists with {key} {params.get(key)}, expected {value}; "
                 f"remove it: dvc exp remove {run.name}"
             )
 

@@ -19,10 +19,10 @@ def load() -> dict[str, Flat]:
     Raises:
         InputError: sets.yaml is not a mapping of mappings.
     """
-    found = read_yaml(SETS.read_bytes(), SETS.name)
-    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+    sets = read_yaml(SETS.read_bytes(), SETS.name)
+    if not isinstance(sets, dict) or not all(isinstance(one, dict) for one in sets.values()):
         raise InputError(f"{SETS.name}: expected names of sets, each with section.key: value")
-    return {str(name): dict(one) for name, one in found.items()}
+    return {str(name): dict(one) for name, one in sets.items()}
 
 
 def named(name: str) -> Flat:
@@ -49,10 +49,10 @@ def values(content: bytes, source: str) -> Flat:
     Raises:
         InputError: it has no sections.
     """
-    found = read_yaml(content, source)
-    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+    params = read_yaml(content, source)
+    if not isinstance(params, dict) or not all(isinstance(one, dict) for one in params.values()):
         raise InputError(f"{source}: expected sections with keys; git restore {paths.PARAMS}")
-    return dict(flat(found))
+    return dict(flat(params))
 
 
 def settings(name: str, seed: int) -> Flat:

@@ -22,7 +22,8 @@ import what is below them and never a stage:
 `errors`      what can go wrong, and the exit codes
 `artifacts`   encoders with stable bytes, writers of whole files
 `records`     the tables and formats of a run: their columns and readers
-`repository`  git, DVC and dvc.lock
+`lock`        dvc.lock, and whether files are what it recorded
+`repository`  git and DVC
 `score`       predictions to numbers
 `figures`     arrays to figures
 

@@ -100,7 +100,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     try:
         for path, temporary in staged.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove(temporary)
+            remove(temporary)
             temporary.write_bytes(files[path])
             _sync(temporary)
         replaced = []
@@ -115,7 +115,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
             raise
     finally:
         for leftover in (*staged.values(), *previous.values()):
-            _remove(leftover)
+            remove(leftover)
     for folder in {path.parent for path in files}:
         _sync(folder)
 
@@ -134,12 +134,17 @@ def write_output(path: Path, content: bytes) -> None:
 
 def _keep(path: Path, previous: Path) -> None:
     """Gives the file at `path`, if there is one, the second name `previous`."""
-    _remove(previous)
+    remove(previous)
     if path.is_file():
-        try:
-            os.link(path, previous, follow_symlinks=False)
-        except OSError:  # a file system without hard links
-            shutil.copy2(path, previous, follow_symlinks=False)
+        link_or_copy(path, previous)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Gives the file `source` a second name, or copies it where that is impossible."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _put_back(path: Path, previous: Path) -> None:
@@ -157,9 +162,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         OSError: the file system refused; `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, previous = _sibling(path, "tmp"), _sibling(path, "old")
-    _recover(path, previous)
-    _remove(temporary)
+    finish_replacing(path)
+    temporary = _sibling(path, "tmp")
     temporary.mkdir()
     try:
         yield temporary
@@ -167,23 +171,24 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             _sync(file)
         _sync(temporary)
         if os.path.lexists(path):
-            path.rename(previous)
+            path.rename(_sibling(path, "old"))
         temporary.rename(path)
     finally:
-        _recover(path, previous)
-        _remove(temporary)
+        finish_replacing(path)
     _sync(path.parent)
 
 
-def _recover(path: Path, previous: Path) -> None:
-    """Completes an interrupted replacement: forward if `path` exists, back if it does not."""
+def finish_replacing(path: Path) -> None:
+    """Completes an interrupted replacement of a folder: forward if `path` exists, else back."""
+    previous = _sibling(path, "old")
     if os.path.lexists(path):
-        _remove(previous)
+        remove(previous)
     elif os.path.lexists(previous):
         previous.rename(path)
+    remove(_sibling(path, "tmp"))
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Removes whatever is at `path`: a file, a link, a folder or nothing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

@@ -5,9 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.artifacts import json_bytes, replacing_folder, write_files
+from pipeline.artifacts import (
+    finish_replacing,
+    json_bytes,
+    link_or_copy,
+    remove,
+    replacing_folder,
+    write_files,
+)
 from pipeline.data import mirrors
-from pipeline.data.datasets import Dataset, find
+from pipeline.data.datasets import Dataset, File, find, verified
 from pipeline.data.mirrors import Patience
 from pipeline.errors import IntegrityError, NetworkError
 from pipeline.params import Params
@@ -17,7 +24,13 @@ OFFLINE = "offline? set DATASET_MIRROR to a folder that has the files, as .gz or
 
 
 def download(
-    dataset: Dataset, sources: list[str], raw: Path, metrics: Path, patience: Patience | None = None
+    dataset: Dataset,
+    sources: list[str],
+    *,
+    raw: Path,
+    store: Path,
+    metrics: Path,
+    patience: Patience | None = None,
 ) -> None:
     """Puts the files of `dataset` into `raw`, all or none, and describes them in `metrics`.
 
@@ -25,6 +38,8 @@ def download(
         dataset: what to fetch.
         sources: folders or URLs that have its files, plain or as `.gz`; tried in this order.
         raw: the folder to make. What it held is replaced, unless it holds these files already.
+        store: the folder that keeps every verified file by its SHA-256, so that none is fetched
+            twice: DVC removes `raw` whenever the code or the dataset changes.
         metrics: the JSON file to write.
         patience: how long to wait.
 
@@ -35,10 +50,14 @@ def download(
     """
     for source in sources:
         mirrors.check(source)
-    if all(mirrors.verified(raw / file.name, file) for file in dataset.files):
+    finish_replacing(raw)
+    if all(verified(raw / file.name, file) for file in dataset.files):
         print(f"{dataset.name}: its {len(dataset.files)} files are in {raw} already, verified")
     else:
-        _fetch_all(dataset, sources, raw, patience or Patience())
+        with replacing_folder(raw) as folder:
+            for file in dataset.files:
+                source = _provide(file, sources, store, folder, patience or Patience())
+                print(f"{file.name}: {file.size:,} bytes from {source}, verified")
     description = {
         "dataset": dataset.name,
         "bytes": sum(file.size for file in dataset.files),
@@ -47,14 +66,20 @@ def download(
     write_files({metrics: json_bytes(description)})
 
 
-def _fetch_all(dataset: Dataset, sources: list[str], raw: Path, patience: Patience) -> None:
-    with replacing_folder(raw) as folder:
-        for file in dataset.files:
-            try:
-                source = mirrors.fetch(file, sources, folder / file.name, patience)
-            except (NetworkError, IntegrityError) as error:
-                raise type(error)(f"{error}\n  {OFFLINE}") from error
-            print(f"{file.name}: {file.size:,} bytes from {source}, verified")
+def _provide(file: File, sources: list[str], store: Path, folder: Path, patience: Patience) -> str:
+    """Puts `file` into `folder` and `store`, and returns where it came from."""
+    kept, target = store / file.sha256, folder / file.name
+    if verified(kept, file):
+        link_or_copy(kept, target)
+        return str(store)
+    try:
+        source = mirrors.fetch(file, sources, target, patience)
+    except (NetworkError, IntegrityError) as error:
+        raise type(error)(f"{error}\n  {OFFLINE}") from error
+    store.mkdir(parents=True, exist_ok=True)
+    remove(kept)  # it is damaged
+    link_or_copy(target, kept)
+    return mirrors.shown(source)
 
 
 def main(params: Params) -> None:
@@ -62,7 +87,7 @@ def main(params: Params) -> None:
     dataset = find(params.dataset.name)
     own = os.environ.get("DATASET_MIRROR")
     sources = [own, *dataset.mirrors] if own else list(dataset.mirrors)
-    download(dataset, sources, paths.RAW, paths.DOWNLOAD_METRICS)
+    download(dataset, sources, raw=paths.RAW, store=paths.DOWNLOADS, metrics=paths.DOWNLOAD_METRICS)
 
 
 if __name__ == "__main__":

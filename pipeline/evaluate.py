@@ -82,10 +82,10 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
 
 
 def _check_classes(model: Path, class_names: tuple[str, ...]) -> None:
-    found = about(model).get("class_names", class_names)
-    if tuple(found) != class_names:
+    told = about(model).get("class_names", class_names)
+    if tuple(told) != class_names:
         raise InputError(
-            f"{model}: tells the classes {', '.join(found)}, expected those of the test images, "
+            f"{model}: tells the classes {', '.join(told)}, expected those of the test images, "
             f"{', '.join(class_names)}"
         )
 
@@ -108,4 +108,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("evaluate", __doc__, main)
+    run_stage("evaluate", __doc__, main, [paths.TEST, paths.MODEL, paths.HISTORY])

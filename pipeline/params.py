@@ -241,13 +241,13 @@ def load(path: Path) -> Params:
         ) from error
     if len(content) > LARGEST:
         raise InputError(f"{path}: found {len(content):,} bytes, expected at most {LARGEST:,}")
-    found = read_yaml(content, str(path))
-    if not isinstance(found, dict):
-        kind = "nothing" if found is None else f"a {type(found).__name__}"
+    params = read_yaml(content, str(path))
+    if not isinstance(params, dict):
+        kind = "nothing" if params is None else f"a {type(params).__name__}"
         raise InputError(
             f"{path}: found {kind}, expected sections: {', '.join(Params.model_fields)}"
         )
-    return _validate(Params, found, str(path))
+    return _validate(Params, params, str(path))
 
 
 def check_gate(section: dict[str, Any], source: str) -> Gate:

@@ -28,6 +28,7 @@ TIMING = METRICS / "timing.json"  # seconds: ignored by git and no DVC output
 
 STATE = Path(".pipeline")  # ignored by git and no DVC output
 CHECKPOINTS = STATE / "checkpoints"
+DOWNLOADS = STATE / "downloads"
 LOCKS = STATE / "locks"
 
 REPORT = Path("report.html")

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pipeline import paths
 from pipeline.artifacts import json_bytes, replacing_folder, write_files
 from pipeline.data import datasets, idx
+from pipeline.data.datasets import Dataset, verified
 from pipeline.data.split import Split, stratified
-from pipeline.errors import InputError, IntegrityError, advising
+from pipeline.errors import InputError, IntegrityError, PipelineError
 from pipeline.params import Params
 from pipeline.program import run_stage
 
@@ -20,7 +21,7 @@ Examples = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, height, wid
 
 def preprocess(
     raw: Path,
-    class_names: tuple[str, ...],
+    dataset: Dataset,
     *,
     validation: float | Literal["test"],
     seed: int,
@@ -31,7 +32,7 @@ def preprocess(
 
     Args:
         raw: the folder with the four IDX files.
-        class_names: what each label means.
+        dataset: what they are, and what each label means.
         validation: how many training images to hold out, as a count or as a share below 1; or
             `test`: train on all of them and validate on the test images.
         seed: selects the held-out images.
@@ -39,16 +40,14 @@ def preprocess(
         metrics: the JSON file to write.
 
     Raises:
-        InputError: a file is missing, or `validation` leaves a class without an image.
+        InputError: a file is missing, a class has no training image, or `validation` leaves a class
+            without one.
         IntegrityError: a file is not what its name says, or two do not belong together.
     """
-    with advising(f"delete {raw} and run dvc repro"):
-        images, labels = _decode(raw, datasets.TRAIN_IMAGES, datasets.TRAIN_LABELS, class_names)
-        test = _decode(raw, datasets.TEST_IMAGES, datasets.TEST_LABELS, class_names)
-        if images.shape[1:] != test[0].shape[1:]:
-            raise IntegrityError(
-                f"{raw}: training images are {_size(images)}, test images are {_size(test[0])}"
-            )
+    try:
+        (images, labels), test = _read(raw, dataset.class_names)
+    except PipelineError as error:
+        raise type(error)(f"{error}; {_remedy(raw, dataset)}") from error
     if validation == "test":
         parts = {"train": (images, labels), "validation": test, "test": test}
     else:
@@ -59,12 +58,41 @@ def preprocess(
             "test": test,
         }
     largest = int(parts["train"][0].max())
-    splits = {name: Split(*part, class_names, largest) for name, part in parts.items()}
+    splits = {name: Split(*part, dataset.class_names, largest) for name, part in parts.items()}
     with replacing_folder(processed) as folder:
         for name, split in splits.items():
             split.save(folder / name)
             print(f"{name}: {len(split.labels):,} images of {_size(split.images)}")
     write_files({metrics: json_bytes(_description(splits))})
+
+
+def _read(raw: Path, class_names: tuple[str, ...]) -> tuple[Examples, Examples]:
+    """The training and the test examples, which fit each other and the classes."""
+    train = _decode(raw, datasets.TRAIN_IMAGES, datasets.TRAIN_LABELS, class_names)
+    test = _decode(raw, datasets.TEST_IMAGES, datasets.TEST_LABELS, class_names)
+    if train[0].shape[1:] != test[0].shape[1:]:
+        raise IntegrityError(
+            f"{raw}: training images are {_size(train[0])}, test images are {_size(test[0])}"
+        )
+    counts = np.bincount(train[1], minlength=len(class_names)).tolist()
+    without = [name for name, count in zip(class_names, counts, strict=True) if not count]
+    if without:
+        raise InputError(
+            f"{raw / datasets.TRAIN_LABELS}: no training image of class {', '.join(without)}, "
+            f"expected some of each of the {len(class_names)} classes"
+        )
+    return train, test
+
+
+def _remedy(raw: Path, dataset: Dataset) -> str:
+    """What to do about files that cannot be used, depending on whether they are the right ones."""
+    if all(verified(raw / file.name, file) for file in dataset.files):
+        return (
+            f"these are the very files that the dataset {dataset.name} names, so its row in "
+            f"pipeline/data/datasets.py or the files must change (pipeline.data.idx.encode makes "
+            f"them)"
+        )
+    return f"delete {raw} and run dvc repro"
 
 
 def _decode(raw: Path, images: str, labels: str, class_names: tuple[str, ...]) -> Examples:
@@ -76,9 +104,16 @@ def _decode(raw: Path, images: str, labels: str, class_names: tuple[str, ...]) -
     if examples[1].max() >= len(class_names):
         raise IntegrityError(
             f"{raw / labels}: label {examples[1].max()} at position {examples[1].argmax()}, "
-            f"expected 0 to {len(class_names) - 1}"
+            f"expected 0 to {len(class_names) - 1}, one for each of {len(class_names)} class names"
+            f"{_hint(examples[1], len(class_names))}"
         )
     return examples
+
+
+def _hint(labels: NDArray[np.uint8], classes: int) -> str:
+    if labels.min() == 1 and labels.max() == classes:
+        return "; they seem to count from 1, so subtract 1 from each"
+    return ""
 
 
 def _hold_out(labels: NDArray[np.uint8], validation: float, seed: int) -> NDArray[np.bool_]:
@@ -139,7 +174,7 @@ def main(params: Params) -> None:
     """Splits data/raw as params.yaml says."""
     preprocess(
         paths.RAW,
-        datasets.find(params.dataset.name).class_names,
+        datasets.find(params.dataset.name),
         validation=params.preprocess.validation,
         seed=params.preprocess.seed,
         processed=paths.PROCESSED,
@@ -148,4 +183,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("preprocess", __doc__, main)
+    run_stage("preprocess", __doc__, main, [paths.RAW])

@@ -14,13 +14,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
 from pipeline.artifacts import json_bytes, write_files
 from pipeline.errors import BusyError, DiskError, InputError, PipelineError
+from pipeline.lock import check_recorded
 from pipeline.params import Params, load
 from pipeline.paths import LOCKS, PARAMS, TIMING
 
@@ -77,13 +79,20 @@ def run(
     sys.exit(code)
 
 
-def run_stage(name: str, description: str | None, main: Callable[[Params], None]) -> NoReturn:
+def run_stage(
+    name: str,
+    description: str | None,
+    main: Callable[[Params], None],
+    inputs: Iterable[Path] = (),
+) -> NoReturn:
     """Runs a stage as a program: with the checked parameters, and alone in this folder.
 
     Args:
         name: of the stage.
         description: its docstring.
         main: what to do with the parameters.
+        inputs: the outputs of earlier stages that it reads; where DVC runs the stage, they must be
+            what dvc.lock recorded.
     """
 
     def stage(_arguments: argparse.Namespace) -> None:
@@ -91,6 +100,8 @@ def run_stage(name: str, description: str | None, main: Callable[[Params], None]
         _die_with_dvc()
         params = load(PARAMS)
         with _exclusive(name):
+            if "DVC_STAGE" in os.environ:
+                check_recorded(inputs)
             main(params)
             _record_seconds(name, time.perf_counter() - started)
 
@@ -170,12 +181,16 @@ def _disk_error(error: OSError) -> DiskError:
     remedies = {
         errno.ENOSPC: "make room",
         errno.EDQUOT: "make room",
+        errno.EFBIG: "make room",
         errno.EACCES: "get access",
         errno.EPERM: "get access",
         errno.EROFS: "make it writable",
+        errno.EEXIST: "something else is in its place, move it away",
+        errno.EISDIR: "something else is in its place, move it away",
+        errno.ENOTDIR: "something else is in its place, move it away",
     }
     where = f"{error.filename}: " if error.filename else ""
-    remedy = remedies.get(error.errno or 0, "check the disk")
+    remedy = remedies.get(error.errno or 0, "check the disk" if error.errno else "make room")
     return DiskError(f"{where}{error.strerror or error}; {remedy}, then run it again")
 
 

@@ -39,9 +39,11 @@ def read_file(path: Path) -> bytes:
     """The content of `path`.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or it is a pipe or a device, which may never end.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path}: cannot be read (it is not a regular file)")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
@@ -158,12 +160,12 @@ def read_json(content: bytes, source: str) -> dict[str, Any]:
         return float(text)
 
     try:
-        found = json.loads(content, parse_constant=finite, parse_float=finite)
+        value = json.loads(content, parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source}: is not JSON ({one_line(error)})") from error
-    if not isinstance(found, dict):
-        _unexpected(source, f"a {type(found).__name__}", "an object")
-    return found
+    if not isinstance(value, dict):
+        _unexpected(source, f"a {type(value).__name__}", "an object")
+    return value
 
 
 def flat(content: object, prefix: str = "") -> Iterator[tuple[str, object]]:

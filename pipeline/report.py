@@ -29,9 +29,10 @@ from pipeline.gate import results, text
 from pipeline.gate.judge import find_baseline, judge, source_of
 from pipeline.gate.results import Results
 from pipeline.gate.verdict import Mistake, Verdict, cannot_tell
+from pipeline.lock import read_lock
 from pipeline.program import Parser, emit, run
 from pipeline.records import flat, read_history, read_json, read_yaml
-from pipeline.repository import WORKING_TREE, Commit, Source, changed_files, git, read_lock
+from pipeline.repository import WORKING_TREE, Commit, Source, changed_files, git
 
 TEMPLATE = "report.html"
 SHOWN = 48  # newly wrong images that are drawn
@@ -49,12 +50,12 @@ def report(name: str | None) -> str:
     baseline = None
     try:
         baseline = find_baseline(name)
-        found = judge(name)
+        verdict = judge(name)
     except InputError as error:
-        found = cannot_tell(str(error))
+        verdict = cannot_tell(str(error))
     mistakes = score.most_confident_mistakes(here.predictions)
     worst = mistakes[: params.load(paths.PARAMS).evaluate.mistakes].tolist()
-    newly_wrong = _newly_wrong(found)
+    newly_wrong = _newly_wrong(verdict)
     confusion = _confusion(here)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -64,9 +65,9 @@ def report(name: str | None) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(TEMPLATE).render(
-        verdict=found,
-        rows=text.rows(found),
-        remarks=text.remarks(found),
+        verdict=verdict,
+        rows=text.rows(verdict),
+        remarks=text.remarks(verdict),
         results=here,
         baseline=baseline,
         charts=_charts(baseline),

@@ -1,21 +1,19 @@
-"""git, DVC and dvc.lock: where files are read from, and what a run recorded about them.
+"""git and DVC: where the files of a commit or of the working tree are read from.
 
 A `Source` is one state of the project: the working tree, or a commit. Commits are read from git
 alone, so a clone without data, a fork or a detached HEAD will do.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline import paths
 from pipeline.errors import InputError
-from pipeline.records import one_line, read_file, read_yaml
+from pipeline.records import read_file
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master", "origin/HEAD")
 
@@ -67,55 +65,21 @@ class Commit:
         return done.stdout
 
 
-@dataclass(frozen=True)
-class Lock:
-    """What dvc.lock recorded of the last run."""
-
-    stages: dict[str, dict[str, Any]]  # by name; each has cmd, deps and outs, and maybe params
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """The MD5 of every output by its path; that of a folder ends in `.dir`."""
-        return {out["path"]: out["md5"] for stage in self.stages.values() for out in stage["outs"]}
-
-
-def read_lock(read: Callable[[Path], bytes]) -> Lock:
-    """The dvc.lock that `read` finds.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    content = read_yaml(read(paths.LOCK), str(paths.LOCK))
-    try:
-        lock = Lock(dict(content["stages"]))  # type: ignore[index]
-        for stage in lock.stages.values():
-            for entry in (*stage["deps"], *stage["outs"]):
-                entry["path"], entry["md5"]
-    except (LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{paths.LOCK}: is damaged, near {one_line(error)}") from error
-    return lock
-
-
-def md5(content: bytes) -> str:
-    """The digest that dvc.lock holds of a file."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
 def find_commit(name: str) -> Commit:
     """The commit called `name`: HEAD or an ancestor of it.
 
     Raises:
         InputError: there is none, or it is no ancestor, as far as this clone knows.
     """
-    found = _hash(name)
-    if not found:
+    commit = _hash(name)
+    if not commit:
         raise InputError(f"{name!r}: git knows no such commit{_if_shallow()}")
-    if _git("merge-base", "--is-ancestor", found, "HEAD").returncode:
+    if _git("merge-base", "--is-ancestor", commit, "HEAD").returncode:
         raise InputError(
-            f"{name}: {found[:7]} is not an ancestor of HEAD, so HEAD does not replace it; "
+            f"{name}: {commit[:7]} is not an ancestor of HEAD, so HEAD does not replace it; "
             f"use the merge base: git merge-base HEAD {name}{_if_shallow()}"
         )
-    return Commit(name, found)
+    return Commit(name, commit)
 
 
 def default_baseline() -> Commit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline import paths
 from pipeline.artifacts import json_bytes, keras_bytes, write_files
 from pipeline.data.split import Split
-from pipeline.errors import InputError, advising
+from pipeline.errors import InputError, TrainingError, advising
 from pipeline.params import Augment, Model, Params, Section, Train
 from pipeline.program import run_stage
 from pipeline.records import HISTORY_COLUMNS, history_bytes
@@ -63,7 +63,7 @@ def train(
 
     Raises:
         InputError: the two splits do not fit each other or the parameters.
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss is no longer finite, or training ended early.
     """
     _check(params, training, validation)
     backend.start()
@@ -106,6 +106,10 @@ def train(
         callbacks=[Progress(params.epochs), StopUnlessFinite()],
         checkpoint=checkpoint,
     )
+    if len(history["loss"]) != params.epochs:
+        raise TrainingError(
+            f"training ended after {len(history['loss'])} of {params.epochs} epochs; run it again"
+        )
     about = {"class_names": training.class_names, "largest_pixel": training.largest_pixel}
     return Trained(network, about, history, checkpoint)
 
@@ -205,4 +209,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("train", __doc__, main)
+    run_stage("train", __doc__, main, [paths.TRAIN, paths.VALIDATION])

@@ -21,9 +21,10 @@ import numpy as np
 from pipeline import paths
 from pipeline.errors import InputError, IntegrityError
 from pipeline.gate import results
+from pipeline.lock import Lock, md5, read_lock
 from pipeline.program import Parser, run
 from pipeline.records import Predictions, read_file, read_json
-from pipeline.repository import Lock, Source, dvc, find_commit, git, md5, read_lock
+from pipeline.repository import Source, dvc, find_commit, git
 from pipeline.score import agreement
 
 SAME_ENOUGH = 5 / 10_000  # share of the predictions that may differ on another processor
@@ -48,9 +49,8 @@ def verify() -> None:
         lines = [f"{path}: damaged in the cache; rm -f {file}" for path, file in damaged.items()]
         raise IntegrityError("\n".join([*lines, "then dvc repro --force makes them again"]))
     with tempfile.TemporaryDirectory() as temporary:
-        clone = Path(temporary, "clone")
-        rerun(clone)
-        made = Source("the new run", "see above", lambda path: read_file(clone / path))
+        project = rerun(Path(temporary, "clone"))
+        made = Source("the new run", "see above", lambda path: read_file(project / path))
         for line in compare(committed, made):
             print(line)
 
@@ -62,9 +62,11 @@ def check_metrics(committed: Source) -> None:
         InputError: the results are not whole.
         IntegrityError: a number does not follow.
     """
-    found = results.load(committed)
+    committed_results = results.load(committed)
     metrics = read_json(committed.read(paths.EVALUATE_METRICS), str(paths.EVALUATE_METRICS))
-    for name, value in agreement(found.predictions, found.class_names).items():
+    for name, value in agreement(
+        committed_results.predictions, committed_results.class_names
+    ).items():
         if not close(metrics.get(name), value):
             raise IntegrityError(
                 f"{paths.EVALUATE_METRICS}: {name} is {json.dumps(metrics.get(name))}, but "
@@ -72,23 +74,23 @@ def check_metrics(committed: Source) -> None:
             )
 
 
-def close(found: object, expected: object) -> bool:
+def close(value: object, expected: object) -> bool:
     """Whether two JSON values are equal, but for the last digits of numbers."""
     if isinstance(expected, dict):
         return (
-            isinstance(found, dict)
-            and found.keys() == expected.keys()
-            and all(close(found[key], expected[key]) for key in expected)
+            isinstance(value, dict)
+            and value.keys() == expected.keys()
+            and all(close(value[key], expected[key]) for key in expected)
         )
     if isinstance(expected, list):
         return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(map(close, found, expected))
+            isinstance(value, list)
+            and len(value) == len(expected)
+            and all(map(close, value, expected))
         )
     if isinstance(expected, float):
-        return type(found) in (int, float) and math.isclose(found, expected, rel_tol=1e-9)  # type: ignore[arg-type]
-    return found == expected
+        return type(value) in (int, float) and math.isclose(value, expected, rel_tol=1e-9)  # type: ignore[arg-type]
+    return value == expected
 
 
 def rehash(lock: Lock, cache: Path) -> tuple[int, dict[str, Path]]:
@@ -123,22 +125,27 @@ def _cached(path: str, digest: str, cache: Path) -> Iterator[tuple[str, str, Pat
                 yield f"{path}/{member['relpath']}", member["md5"], place(member["md5"])
 
 
-def rerun(clone: Path) -> None:
+def rerun(clone: Path) -> Path:
     """Clones HEAD and runs everything from the raw data, with an empty cache.
+
+    Returns:
+        The folder of the project in the clone.
 
     Raises:
         InputError: a stage fails; it has said why.
     """
-    git("clone", "--quiet", ".", str(clone))
-    dvc("cache", "dir", "--local", ".dvc/cache", folder=clone)
+    git("clone", "--quiet", git("rev-parse", "--show-toplevel"), str(clone))
+    project = clone / git("rev-parse", "--show-prefix")  # it may be a folder of a larger repository
+    dvc("cache", "dir", "--local", ".dvc/cache", folder=project)
     environment = dict(os.environ)
     mirror = environment.get("DATASET_MIRROR", "")
     if mirror and Path(mirror).is_dir():  # a relative path would lead elsewhere from the clone
         environment["DATASET_MIRROR"] = str(Path(mirror).resolve())
     command = (sys.executable, "-m", "dvc", "repro", "--force")
-    done = subprocess.run(command, cwd=clone, env=environment, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=project, env=environment, check=False)  # noqa: S603
     if done.returncode:
         raise InputError("the run in the clone failed, so nothing can be said; see above")
+    return project
 
 
 def compare(committed: Source, made: Source) -> list[str]:

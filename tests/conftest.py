@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="REV",
         help="of the tests marked long, run only those that concern a file changed since REV",
     )
+    parser.addoption("--write-faults", action="store_true", help="write docs/faults.md")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

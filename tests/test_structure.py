@@ -2,6 +2,7 @@
 
 import ast
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ SECTIONS = {  # of params.yaml, and the stages that read them
 }
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that `path` imports, wherever in it."""
     names = set()
@@ -42,6 +44,7 @@ def project_imports(path: Path) -> set[Path]:
     return {file for name in candidates if (file := name.with_suffix(".py")).is_file()}
 
 
+@cache
 def closure(path: Path) -> set[Path]:
     """`path` and the project's files that it imports, directly or not."""
     found: set[Path] = set()
@@ -63,7 +66,7 @@ def test_dependencies_are_the_imports(stage: str) -> None:
     declared = [dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("pipeline/")]
     files = closure(program(f"pipeline.{stage}"))
     assert declared == sorted(str(file.relative_to(REPOSITORY)) for file in files)
-    assert PIPELINE["stages"][stage]["cmd"] == f"exec python -m pipeline.{stage}"
+    assert PIPELINE["stages"][stage]["cmd"] == f"exec python -E -m pipeline.{stage}"
 
 
 def test_a_stage_names_the_sections_that_it_reads() -> None:

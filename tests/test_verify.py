@@ -8,7 +8,8 @@ import pytest
 from pipeline import paths
 from pipeline.artifacts import json_bytes
 from pipeline.errors import IntegrityError
-from pipeline.repository import Source, md5, read_lock
+from pipeline.lock import md5, read_lock
+from pipeline.repository import Source
 from pipeline.score import agreement
 from pipeline.verify import check_metrics, close, compare, rehash
 from tests.gate.support import CLASSES, Files, edited, lock, predictions, run, source

@@ -4,8 +4,10 @@ Every dataset is four IDX files with the names below. Digests are of the decompr
 mirror may serve them plain or compressed by any program.
 """
 
+import hashlib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from pipeline.errors import InputError
 
@@ -139,6 +141,14 @@ DATASETS = {
         ),
     )
 }
+
+
+def verified(path: Path, file: File) -> bool:
+    """Whether `path` holds the bytes of `file`."""
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
 
 
 def find(name: str) -> Dataset:

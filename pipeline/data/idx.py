@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError, IntegrityError
 
 UNSIGNED_BYTE = 8
+TYPES = {
+    UNSIGNED_BYTE: "unsigned bytes",
+    9: "signed bytes",
+    11: "16-bit integers",
+    12: "32-bit integers",
+    13: "32-bit floats",
+    14: "64-bit floats",
+}
 IMAGES = 3  # dimensions: (N, height, width)
 LABELS = 1  # dimensions: (N,)
 
@@ -38,8 +46,8 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     expected = bytes([0, 0, UNSIGNED_BYTE, dimensions])
     if header[:4] != expected:
         raise IntegrityError(
-            f"{path}: starts with {header[:4].hex(' ') or 'nothing'}, expected {expected.hex(' ')},"
-            f" an IDX file of unsigned bytes in {dimensions} dimension(s)"
+            f"{path}: starts with {_meaning(header[:4])}, expected {expected.hex(' ')}, "
+            f"an IDX file of unsigned bytes in {_dimensions(dimensions)}"
         )
     if length < header_length:
         raise IntegrityError(
@@ -54,6 +62,18 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
             f"{length - header_length:,} follow"
         )
     return np.memmap(path, dtype=np.uint8, mode="r", offset=header_length, shape=shape)
+
+
+def _meaning(magic: bytes) -> str:
+    """The first four bytes of a file, and what they say if they are of an IDX file."""
+    shown = magic.hex(" ") or "nothing"
+    if len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in TYPES:  # noqa: PLR2004
+        return f"{shown}, {TYPES[magic[2]]} in {_dimensions(magic[3])}"
+    return shown
+
+
+def _dimensions(count: int) -> str:
+    return f"{count} dimension{'s' if count != 1 else ''}"
 
 
 def encode(array: NDArray[np.uint8]) -> bytes:

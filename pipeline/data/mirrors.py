@@ -7,6 +7,8 @@ file's SHA-256 on the way to the disk.
 import gzip
 import hashlib
 import io
+import logging
+import re
 import signal
 import sys
 import time
@@ -31,6 +33,7 @@ CHUNK = 1 << 16  # bytes
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_OVERHEAD = 1 << 17  # bytes by which compression may lengthen a file, generously
 ATTEMPTS = 4
+FILES_SHOWN = 6  # of those that a folder has instead
 
 Stream = io.RawIOBase | urllib3.HTTPResponse  # what a mirror serves
 
@@ -52,15 +55,12 @@ def check(mirror: str) -> None:
         InputError: it is neither a folder nor an http or https URL.
     """
     if "://" in mirror and not mirror.startswith(("http://", "https://")):
-        raise InputError(f"mirror {mirror}: expected a folder, or an http or https URL")
+        raise InputError(f"mirror {shown(mirror)}: expected a folder, or an http or https URL")
 
 
-def verified(path: Path, file: File) -> bool:
-    """Whether `path` holds the bytes of `file`."""
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+def shown(text: str) -> str:
+    """`text`, which may quote a URL, without the credentials in it."""
+    return re.sub(r"\?\S+", "?***", re.sub(r"(?<=://)[^/\s]*@", "***@", text))
 
 
 def fetch(file: File, mirrors: list[str], target: Path, patience: Patience) -> str:
@@ -77,7 +77,10 @@ def fetch(file: File, mirrors: list[str], target: Path, patience: Patience) -> s
     for mirror in mirrors:
         try:
             with _deadline(patience.file):
-                _fetch_from(mirror, file, target, patience)
+                if "://" in mirror:
+                    _download(mirror, file, target, patience)
+                else:
+                    _copy(Path(mirror), file, target)
         except (NetworkError, IntegrityError) as error:
             failures.append((mirror, error))
         else:
@@ -85,12 +88,43 @@ def fetch(file: File, mirrors: list[str], target: Path, patience: Patience) -> s
     corrupt = any(isinstance(error, IntegrityError) for _, error in failures)
     raise (IntegrityError if corrupt else NetworkError)(
         f"{file.name}: no mirror served it"
-        + "".join(f"\n  {mirror}: {error}" for mirror, error in failures)
+        + "".join(f"\n  {shown(mirror)}: {shown(str(error))}" for mirror, error in failures)
     )
 
 
-def _fetch_from(mirror: str, file: File, target: Path, patience: Patience) -> None:
-    """Writes `file` to `target` from `mirror`, and retries when a connection breaks."""
+def _copy(folder: Path, file: File, target: Path) -> None:
+    """Writes `file` to `target` from `folder`, which may have it under another spelling.
+
+    Raises:
+        NetworkError: `folder` does not have it.
+        IntegrityError: it has it with other bytes.
+    """
+    if not folder.is_dir():
+        raise NetworkError("no such folder")
+    names = [name for spelling in spellings(file.name) for name in (f"{spelling}.gz", spelling)]
+    present = [path for path in (folder / name for name in names) if path.is_file()]
+    if not present:
+        others = sorted(path.name for path in folder.iterdir())[:FILES_SHOWN]
+        raise NetworkError(f"has neither {names[0]} nor {names[1]}, only {', '.join(others)}")
+    failures = []
+    for path in present:
+        try:
+            with path.open("rb", buffering=0) as stream:
+                return _copy_verified(stream, file, target)
+        except IntegrityError as error:
+            failures.append(f"{path.name} {error}")
+    raise IntegrityError("; ".join(failures))
+
+
+def spellings(name: str) -> list[str]:
+    """`name`, such as t10k-images-idx3-ubyte, and how archivers and other collections spell it."""
+    names = [name, name.replace("t10k-", "test-")]
+    return list(dict.fromkeys([*names, *(one.replace("-idx", ".idx") for one in names)]))
+
+
+def _download(mirror: str, file: File, target: Path, patience: Patience) -> None:
+    """Writes `file` to `target` from the URL `mirror`, and retries when a connection breaks."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings of retries quote the URL
     retry = urllib3.Retry(
         total=ATTEMPTS - 1,
         status_forcelist=[408, 429, *range(500, 600)],
@@ -116,16 +150,6 @@ def _opened(mirror: str, name: str, retry: urllib3.Retry, patience: Patience) ->
     Raises:
         NetworkError: the mirror does not have the file or does not answer.
     """
-    if "://" not in mirror:
-        if not Path(mirror).is_dir():
-            raise NetworkError("no such folder")
-        for path in (Path(mirror, f"{name}.gz"), Path(mirror, name)):
-            if path.is_file():
-                with path.open("rb", buffering=0) as stream:
-                    yield stream
-                return
-        raise NetworkError(f"has neither {name}.gz nor {name}")
-
     with _Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -220,10 +244,10 @@ def _copy_verified(stream: Stream, file: File, target: Path) -> None:
                 f"is a broken .gz file after {length:,} bytes ({error})"
             ) from error
     if length != file.size:
-        found = f"{length:,}" if length < file.size else "more than that"
-        raise IntegrityError(f"expected {file.size:,} bytes, found {found}")
+        size = f"has {length:,}" if length < file.size else "has more"
+        raise IntegrityError(f"{size} bytes, expected {file.size:,}")
     if digest.hexdigest() != file.sha256:
-        raise IntegrityError(f"expected SHA-256 {file.sha256}, found {digest.hexdigest()}")
+        raise IntegrityError(f"has SHA-256 {digest.hexdigest()}, expected {file.sha256}")
 
 
 class _DeadlineError(Exception):

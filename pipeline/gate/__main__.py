@@ -39,21 +39,21 @@ def parser() -> Parser:
 def main(options: argparse.Namespace) -> int:
     """Prints and writes the verdict, and returns the exit code."""
     try:
-        found = judge(options.baseline, allow_missing_baseline=options.allow_missing_baseline)
+        verdict = judge(options.baseline, allow_missing_baseline=options.allow_missing_baseline)
     except PipelineError as error:
-        found = cannot_tell(str(error))
+        verdict = cannot_tell(str(error))
     except Exception as error:  # noqa: BLE001, Python would exit with 1, which means reject
         traceback.print_exc()
-        found = cannot_tell(f"an error in the gate itself, see above: {error!r}")
+        verdict = cannot_tell(f"an error in the gate itself, see above: {error!r}")
     try:
         if options.markdown:
-            write_output(options.markdown, text.markdown(found).encode())
+            write_output(options.markdown, text.markdown(verdict).encode())
         if options.json:
-            write_output(options.json, json_bytes(text.as_json(found)))
+            write_output(options.json, json_bytes(text.as_json(verdict)))
     except OSError as error:
-        found = cannot_tell(f"the verdict cannot be written: {error}")
-    emit(text.console(found), sys.stderr if found.outcome == "cannot tell" else sys.stdout)
-    return found.exit_code
+        verdict = cannot_tell(f"the verdict cannot be written: {error}")
+    emit(text.console(verdict), sys.stderr if verdict.outcome == "cannot tell" else sys.stdout)
+    return verdict.exit_code
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.errors import InputError
+from pipeline.lock import md5, read_lock
 from pipeline.records import read_file, read_yaml
-from pipeline.repository import dvc, md5, read_lock, tracked_files
+from pipeline.repository import dvc, tracked_files
 
 REMEDY = "run dvc repro, then commit dvc.lock and metrics"
 ABSENT = {"deleted", "not in cache"}  # how dvc status reports data that this clone does not have

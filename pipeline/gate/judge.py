@@ -43,16 +43,16 @@ def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
         if not allow_missing_baseline:
             raise NoBaselineError(f"{error}; {FLOORS_ALONE}") from error
         limits = check_gate(_gate_section(WORKING_TREE), str(paths.PARAMS))
-        found = verdict.decide(results.load(WORKING_TREE), None, limits, notes=(str(error),))
+        decided = verdict.decide(results.load(WORKING_TREE), None, limits, notes=(str(error),))
     else:
         if baseline.is_head() and read_file(paths.PREDICTIONS) == baseline.read(paths.PREDICTIONS):
             raise InputError(
                 f"nothing to compare: the baseline {baseline} is HEAD, and the predictions here "
                 f"are its own; name an earlier commit: --baseline HEAD~1"
             )
-        found = compare(WORKING_TREE, source_of(baseline))
+        decided = compare(WORKING_TREE, source_of(baseline))
     freshness.check_status()  # last, because DVC takes a second
-    return found
+    return decided
 
 
 def compare(here: Source, baseline: Source) -> Verdict:
@@ -74,10 +74,10 @@ def find_baseline(name: str | None) -> Commit:
         InputError: there is no such commit.
         NoBaselineError: there is none to compare with, or it has no predictions.
     """
-    found = default_baseline() if name is None else find_commit(name)
-    if not found.contains(paths.PREDICTIONS):
-        raise NoBaselineError(f"the baseline {found} has no {paths.PREDICTIONS}")
-    return found
+    baseline = default_baseline() if name is None else find_commit(name)
+    if not baseline.contains(paths.PREDICTIONS):
+        raise NoBaselineError(f"the baseline {baseline} has no {paths.PREDICTIONS}")
+    return baseline
 
 
 def source_of(baseline: Commit) -> Source:

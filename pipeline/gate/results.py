@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline import paths
 from pipeline.errors import InputError, advising
+from pipeline.lock import Lock, md5, read_lock
 from pipeline.records import Predictions, read_json, read_predictions
-from pipeline.repository import Lock, Source, md5, read_lock
+from pipeline.repository import Source
 from pipeline.score import accuracy_per_class
 
 
@@ -57,11 +58,12 @@ def _load(source: Source) -> Results:
     predictions = read_predictions(
         _recorded(source, lock, paths.PREDICTIONS), str(paths.PREDICTIONS), tuple(counts)
     )
-    found = np.bincount(predictions.labels, minlength=len(counts)).tolist()
-    if found != list(counts.values()):
+    images = np.bincount(predictions.labels, minlength=len(counts)).tolist()
+    expected = list(counts.values())
+    if images != expected:
         raise InputError(
-            f"{paths.PREDICTIONS}: found {found} images by class, expected {list(counts.values())} "
-            f"as in {paths.PREPROCESS_METRICS}"
+            f"{paths.PREDICTIONS}: found {images} images by class, expected {expected} as in "
+            f"{paths.PREPROCESS_METRICS}"
         )
     return Results(dataset, lock.outputs[str(paths.TEST)], tuple(counts), predictions)
 

@@ -79,14 +79,18 @@ def cannot_tell(message: str) -> Verdict:
 
 
 def stricter(one: Gate, other: Gate) -> Gate:
-    """The stricter one of every limit."""
-    names = one.class_floors.keys() | other.class_floors.keys()
+    """The stricter one of every limit.
+
+    A class floor of 0 permits a class without test images, so both sides must have it.
+    """
+    floors = {
+        name: max(one.class_floors.get(name, 0.0), other.class_floors.get(name, 0.0))
+        for name in sorted(one.class_floors.keys() | other.class_floors.keys())
+    }
+    in_both = one.class_floors.keys() & other.class_floors.keys()
     return Gate(
         floor=max(one.floor, other.floor),
-        class_floors={
-            name: max(one.class_floors.get(name, 0.0), other.class_floors.get(name, 0.0))
-            for name in sorted(names)
-        },
+        class_floors={name: floor for name, floor in floors.items() if floor or name in in_both},
         margin=min(one.margin, other.margin),
         confidence=max(one.confidence, other.confidence),
     )
@@ -144,9 +148,20 @@ def _below_floors(here: Results, limits: Gate) -> list[str]:
     by_class = dict(zip(here.class_names, here.accuracy_per_class.tolist(), strict=True))
     for name, floor in limits.class_floors.items():
         accuracy = by_class.get(name, np.nan)
-        if not accuracy >= floor:  # nor is NaN
-            found = "has no test image" if np.isnan(accuracy) else f"has accuracy {accuracy:.2%}"
-            reasons.append(f"class {name} {found}, and its floor in gate is {floor:.2%}")
+        if accuracy < floor:
+            reasons.append(
+                f"class {name} has accuracy {accuracy:.2%}, and its floor in gate is {floor:.2%}"
+            )
+    reasons += [
+        f"class {name} has no test image, so nothing is known about it; to accept that, set its "
+        f"floor in gate.class_floors to 0"
+        for name, accuracy in by_class.items()
+        if np.isnan(accuracy) and limits.class_floors.get(name) != 0
+    ]
+    reasons += [
+        f"class {name} in gate.class_floors is none of the classes"
+        for name in sorted(limits.class_floors.keys() - by_class.keys())
+    ]
     return reasons
 
 

@@ -105,8 +105,8 @@ def rotate(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     corner = tf.reshape(corner, (-1, height * width))
 
     def pixels(offset: int) -> tf.Tensor:
-        found = tf.gather(flat, corner + offset, batch_dims=1)
-        return tf.cast(tf.reshape(found, (-1, height, width)), tf.float32)
+        values = tf.gather(flat, corner + offset, batch_dims=1)
+        return tf.cast(tf.reshape(values, (-1, height, width)), tf.float32)
 
     upper = (1 - right) * pixels(0) + right * pixels(1)
     lower = (1 - right) * pixels(width + 2) + right * pixels(width + 3)

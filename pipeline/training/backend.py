@@ -12,27 +12,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Environment variables that would change results or end a training early. All are dropped: a list
+# of those that exist would be out of date with the next TensorFlow.
+DECIDING = ("AUTOGRAPH_", "DNNL_", "DTENSOR_", "KERAS_", "MLIR_", "ONEDNN_", "TF2_", "TF_", "XLA_")
+
 
 def start() -> None:
-    """Imports TensorFlow, and fixes what would make results depend on the processor."""
+    """Imports TensorFlow and Keras, and fixes what would make results depend on the surroundings.
+
+    Those are the processor, environment variables, and ~/.keras/keras.json.
+    """
+    for name in [*os.environ]:
+        if name.startswith(DECIDING):
+            del os.environ[name]
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = os.devnull  # no keras.json is read or written there
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # fatal errors only
     if platform.machine() in ("x86_64", "AMD64"):
         # Wider vectors add up in another order, and XLA's platform-dependent math uses other
         # instructions where there is AVX-512: 33 of 10,000 predictions on MNIST differed.
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-        os.environ["XLA_FLAGS"] = " ".join(
-            (
-                os.environ.get("XLA_FLAGS", ""),
-                "--xla_cpu_max_isa=AVX2",
-                "--xla_cpu_enable_platform_dependent_math=false",
-            )
+        os.environ["XLA_FLAGS"] = (
+            "--xla_cpu_max_isa=AVX2 --xla_cpu_enable_platform_dependent_math=false"
         )
     with _native_stderr_withheld():  # TensorFlow logs before that level takes effect
+        import keras
         import tensorflow as tf
 
     # One thread adds up in another order than several do; two are the fewest that agree with more.
     tf.config.threading.set_intra_op_parallelism_threads(max(2, _processors()))
+    keras.config.set_dtype_policy("float32")  # a notebook may have imported Keras before
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
 
 
 def _processors() -> int:

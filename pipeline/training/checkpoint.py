@@ -6,6 +6,7 @@ everything that determines the weights, so no other training takes it for its ow
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifacts import write_files
+from pipeline.artifacts import remove, write_files
 
 SUFFIX = ".checkpoint"
 DIGEST_SIZE = hashlib.sha256().digest_size  # bytes
@@ -53,13 +54,13 @@ class Checkpoint:
 
     def load(self) -> State | None:
         """The saved state, or None; a damaged file, or another training's, is ignored."""
-        try:
-            found = self.path.read_bytes()
-        except FileNotFoundError:
+        if not os.path.lexists(self.path):
             return None
-        digest, content = found[:DIGEST_SIZE], found[DIGEST_SIZE:]
+        stored = self.path.read_bytes() if self.path.is_file() else b""
+        digest, content = stored[:DIGEST_SIZE], stored[DIGEST_SIZE:]
         if hashlib.sha256(content).digest() != digest:
             print(f"{self.path}: ignored, it is damaged")
+            remove(self.path)
             return None
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             members = {name: arrays[name] for name in arrays.files}
@@ -72,14 +73,14 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Deletes the state."""
-        self.path.unlink(missing_ok=True)
+        remove(self.path)
 
     def remove_abandoned(self) -> None:
         """Deletes the oldest checkpoints of other trainings, except the last few."""
         others = [path for path in self.path.parent.glob(f"*{SUFFIX}") if path != self.path]
         others.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
         for path in others[:-ABANDONED]:
-            path.unlink()
+            remove(path)
 
 
 class SaveCheckpoint(keras.callbacks.Callback):

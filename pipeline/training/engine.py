@@ -10,8 +10,12 @@ convolutions, for which XLA is slow on a CPU, run the same program on TensorFlow
 images that do not fit in memory are read from disk batch by batch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
 
 from pipeline.data.split import Split
 from pipeline.training.augment import Augmentation
@@ -53,8 +57,7 @@ def fit(
     Every image is visited once per epoch, in a new order; the last batch may be smaller.
 
     Args:
-        network: raw pixels to logits, see `pipeline.training.models`. Where it has convolutions,
-            op determinism is on afterwards, which disables XLA for the rest of the process.
+        network: raw pixels to logits, see `pipeline.training.models`.
         train: what to learn from.
         validation: what to score after every epoch.
         optimizer: takes the steps.
@@ -73,8 +76,6 @@ def fit(
         `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch.
     """
     compiled = suits_xla(network)
-    if not compiled:
-        tf.config.experimental.enable_op_determinism()
     stream = RandomStream(seed, optimizer)
     network = for_training(network, stream, compiled=compiled)
     shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
@@ -100,16 +101,30 @@ def fit(
     done = len(history.get("loss", []))
     if done == epochs:
         return history
-    added: keras.callbacks.History = model.fit(
-        data,
-        initial_epoch=done,
-        epochs=epochs,
-        shuffle=False,
-        validation_data=batches(validation, tf.range(len(validation.labels)), VALIDATION_BATCH),
-        callbacks=[shuffle, *callbacks, *([save] if save else [])],
-        verbose=0,
-    )
+    with nullcontext() if compiled else deterministic_kernels():
+        added: keras.callbacks.History = model.fit(
+            data,
+            initial_epoch=done,
+            epochs=epochs,
+            shuffle=False,
+            validation_data=batches(validation, tf.range(len(validation.labels)), VALIDATION_BATCH),
+            callbacks=[shuffle, *callbacks, *([save] if save else [])],
+            verbose=0,
+        )
     return {name: [*history.get(name, []), *values] for name, values in added.history.items()}
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Makes TensorFlow's own kernels deterministic in the block.
+
+    TensorFlow compiles nothing by XLA meanwhile, and has no public name for switching it off again.
+    """
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        disable_op_determinism()
 
 
 def suits_xla(network: keras.Model) -> bool:

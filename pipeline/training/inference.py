@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, IntegrityError
 from pipeline.training import backend
 
 BATCH = 2000  # images at once
@@ -41,6 +41,7 @@ def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     Raises:
         InputError: there is no model, it cannot be read, or it takes other images.
+        IntegrityError: its outputs are not finite.
     """
     if not model.is_file():
         raise InputError(f"{model}: no such file")
@@ -49,11 +50,19 @@ def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     try:
         network = keras.models.load_model(model, compile=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{model}: is no Keras model ({error})") from error
-    if network.input_shape[1:] != images.shape[1:]:
-        raise InputError(
-            f"{model}: takes images of {network.input_shape[1:]} pixels, found {images.shape[1:]}"
-        )
+        shape = tuple(network.input_shape[1:])
+    except Exception as error:  # whatever Keras raises for a file that is damaged or made to be odd
+        raise InputError(f"{model}: is no Keras model ({_first_line(error)})") from error
+    if shape != images.shape[1:]:
+        raise InputError(f"{model}: takes images of {shape} pixels, found {images.shape[1:]}")
     network.compile(jit_compile=False)  # XLA would take longer to compile than this takes
-    return np.asarray(network.predict(images, batch_size=BATCH, verbose=0), dtype=np.float64)
+    logits = np.asarray(network.predict(images, batch_size=BATCH, verbose=0), dtype=np.float64)
+    if not np.isfinite(logits).all():
+        raise IntegrityError(f"{model}: its outputs are not finite, so its weights are damaged")
+    return logits
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of a message, which Keras fills with the configuration of the model."""
+    lines = f"{error}".split("\n")
+    return lines[0][:200] or type(error).__name__

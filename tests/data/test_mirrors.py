@@ -3,11 +3,13 @@
 import gzip
 import hashlib
 import json
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import requests
 
+from pipeline.data import mirrors
 from pipeline.data.datasets import Dataset, File
 from pipeline.data.mirrors import ATTEMPTS, Patience, _Session
 from pipeline.download import download
@@ -30,6 +33,20 @@ TINY = Dataset(
 GZIP = gzip.compress(CONTENT)
 PATIENCE = Patience(connect=1, read=0.5, file=1, backoff=0.01)
 
+
+def fetch(sources: list[str], folder: Path) -> None:
+    """Downloads into `folder`/raw."""
+    download(
+        TINY,
+        sources,
+        raw=folder / "raw",
+        store=folder / "store",
+        metrics=folder / "metrics.json",
+        patience=PATIENCE,
+    )
+
+
+CaptureFixture = pytest.CaptureFixture[str]
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -112,32 +129,40 @@ REFUSED: dict[str, tuple[dict[str, list[Answer]], type[PipelineError], str]] = {
     "plain and short": (
         {"/file.gz": [serve(CONTENT[:-1])]},
         IntegrityError,
-        "expected 1,000 bytes, found 999",
+        "has 999 bytes, expected 1,000",
     ),
     "plain and long": (
         {"/file.gz": [serve(CONTENT + b"0")]},
         IntegrityError,
-        "expected 1,000 bytes, found more",
+        "has more bytes, expected 1,000",
     ),
     "wrong bytes": (
         {"/file.gz": [serve(CONTENT[::-1])]},
         IntegrityError,
-        f"expected SHA-256 {TINY.files[0].sha256}, found ",
+        f", expected {TINY.files[0].sha256}",
     ),
     "wrong bytes, compressed": (
         {"/file.gz": [serve(gzip.compress(CONTENT[::-1]))]},
         IntegrityError,
-        "expected SHA-256",
+        "has SHA-256 ",
     ),
-    "a login page": ({"/file.gz": [serve(b"<html>")]}, IntegrityError, "1,000 bytes, found 6"),
-    "nothing": ({"/file.gz": [serve(b"")]}, IntegrityError, "expected 1,000 bytes, found 0"),
+    "a login page": (
+        {"/file.gz": [serve(b"<html>")]},
+        IntegrityError,
+        "has 6 bytes, expected 1,000",
+    ),
+    "nothing": ({"/file.gz": [serve(b"")]}, IntegrityError, "has 0 bytes, expected 1,000"),
     "damaged .gz": (
         {"/file.gz": [serve(GZIP[:30] + b"\xff" * 10 + GZIP[40:])]},
         IntegrityError,
         "broken .gz file",
     ),
-    "bomb": ({"/file.gz": [serve(BOMB)]}, IntegrityError, "1,000 bytes, found more"),
-    "endless": ({"/file.gz": [forever(CONTENT, 0)]}, IntegrityError, "1,000 bytes, found more"),
+    "bomb": ({"/file.gz": [serve(BOMB)]}, IntegrityError, "has more bytes, expected 1,000"),
+    "endless": (
+        {"/file.gz": [forever(CONTENT, 0)]},
+        IntegrityError,
+        "has more bytes, expected 1,000",
+    ),
     "endless, compressed to nothing": (
         {"/file.gz": [forever(gzip.compress(b"") * 1000, 0)]},
         IntegrityError,
@@ -185,7 +210,7 @@ def mirror(answers: dict[str, list[Answer]]) -> Iterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize("case", SERVED)
 def test_served(case: str, tmp_path: Path) -> None:
     with mirror(SERVED[case]) as (url, _):
-        download(TINY, [url], tmp_path / "raw", tmp_path / "metrics.json", PATIENCE)
+        fetch([url], tmp_path)
     assert (tmp_path / "raw" / "file").read_bytes() == CONTENT
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
         "dataset": "tiny",
@@ -201,7 +226,7 @@ def test_refused(case: str, tmp_path: Path) -> None:
     raw.mkdir()
     (raw / "file").write_text("of another dataset")
     with mirror(answers) as (url, _), pytest.raises(kind) as error:
-        download(TINY, [url], raw, tmp_path / "metrics.json", PATIENCE)
+        fetch([url], tmp_path)
     summary, reason, remedy = str(error.value).splitlines()
     assert summary == "file: no mirror served it"
     assert reason.startswith(f"  {url}: ")
@@ -216,21 +241,21 @@ def test_retries_are_counted(tmp_path: Path) -> None:
         mirror({"/file.gz": [serve(b"", status=500)]}) as (url, asked),
         pytest.raises(NetworkError),
     ):
-        download(TINY, [url], tmp_path / "raw", tmp_path / "metrics.json", PATIENCE)
+        fetch([url], tmp_path)
     assert asked == ["/file.gz"] * ATTEMPTS
 
 
 @pytest.mark.parametrize("case", ["nothing there", "wrong bytes"])
 def test_the_next_mirror_is_tried_at_once(case: str, tmp_path: Path) -> None:
     with mirror(REFUSED[case][0]) as (bad, asked), mirror(SERVED["compressed"]) as (good, _):
-        download(TINY, [bad, good], tmp_path / "raw", tmp_path / "metrics.json", PATIENCE)
+        fetch([bad, good], tmp_path)
     assert len(asked) == len(set(asked))
 
 
 def test_one_wrong_mirror_makes_it_a_question_of_integrity(tmp_path: Path) -> None:
     with mirror({"/file": [serve(b"wrong")]}) as (wrong, _), pytest.raises(IntegrityError) as error:
-        download(TINY, [wrong, "/nowhere"], tmp_path / "raw", tmp_path / "metrics.json", PATIENCE)
-    assert f"  {wrong}: expected 1,000 bytes, found 5\n" in str(error.value)
+        fetch([wrong, "/nowhere"], tmp_path)
+    assert f"  {wrong}: has 5 bytes, expected 1,000\n" in str(error.value)
     assert "  /nowhere: no such folder\n" in str(error.value)
 
 
@@ -239,32 +264,86 @@ def test_nobody_listens(tmp_path: Path) -> None:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(NetworkError, match="Connection refused"):
-            download(TINY, [url], tmp_path / "raw", tmp_path / "metrics.json", PATIENCE)
+            fetch([url], tmp_path)
 
 
 @pytest.mark.parametrize("name", ["file", "file.gz"])
 def test_a_folder_is_a_mirror(name: str, tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / name).write_bytes(GZIP if name.endswith(".gz") else CONTENT)
-    download(TINY, [str(tmp_path / "mirror")], tmp_path / "raw", tmp_path / "metrics.json")
+    fetch([str(tmp_path / "mirror")], tmp_path)
     assert (tmp_path / "raw" / "file").read_bytes() == CONTENT
 
 
-def test_an_empty_folder_is_none(tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match=f"{tmp_path}: has neither file.gz nor file"):
-        download(TINY, [str(tmp_path)], tmp_path / "raw", tmp_path / "metrics.json")
+def test_what_a_folder_has_instead_is_named(tmp_path: Path) -> None:
+    for name in ("b.txt", "a"):
+        (tmp_path / name).touch()
+    with pytest.raises(NetworkError) as error:
+        fetch([str(tmp_path)], tmp_path / "elsewhere")
+    assert f"{tmp_path}: has neither file.gz nor file, only a, b.txt, elsewhere\n" in str(
+        error.value
+    )
 
 
-def test_what_is_here_is_not_fetched_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte.gz"]
+)
+def test_another_spelling_is_taken_where_the_digest_fits(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(GZIP if name.endswith(".gz") else CONTENT)
+    labels = replace(TINY.files[0], name="t10k-labels-idx1-ubyte")
+    target = tmp_path / "target"
+    assert mirrors.fetch(labels, [str(tmp_path)], target, PATIENCE) == str(tmp_path)
+    assert target.read_bytes() == CONTENT
+    (tmp_path / name).write_bytes(b"other bytes")
+    with pytest.raises(IntegrityError, match=f"{tmp_path}: {name} "):
+        mirrors.fetch(labels, [str(tmp_path)], target, PATIENCE)
+
+
+def test_what_is_here_is_not_fetched_again(tmp_path: Path, capsys: CaptureFixture) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
-    download(TINY, [str(tmp_path)], tmp_path / "raw", tmp_path / "metrics.json")
-    download(TINY, ["/nowhere"], tmp_path / "raw", tmp_path / "metrics.json")
+    fetch([str(tmp_path)], tmp_path)
+    fetch(["/nowhere"], tmp_path)
+    assert "its 1 files are in" in capsys.readouterr().out
+
+
+def test_what_was_verified_once_is_not_fetched_again(
+    tmp_path: Path, capsys: CaptureFixture
+) -> None:
+    with mirror(SERVED["compressed"]) as (url, _):
+        fetch([url], tmp_path)
+    shutil.rmtree(tmp_path / "raw")  # as DVC does when the code changes
+    fetch(["/nowhere"], tmp_path)
+    assert (tmp_path / "raw/file").read_bytes() == CONTENT
+    assert f"1,000 bytes from {tmp_path}/store, verified" in capsys.readouterr().out
+    (kept,) = (tmp_path / "store").iterdir()
+    kept.write_bytes(CONTENT[::-1])  # whatever happened to it
+    shutil.rmtree(tmp_path / "raw")
+    with mirror(SERVED["compressed"]) as (url, _):
+        fetch([url], tmp_path)
+    assert kept.read_bytes() == (tmp_path / "raw/file").read_bytes() == CONTENT
+
+
+def test_credentials_are_not_printed(
+    tmp_path: Path, capsys: CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mirror(SERVED["plain"]) as (url, _):
+        secret = url.replace("http://", "http://user:pass@")
+        fetch([secret], tmp_path)
+    assert "bytes from http://***@127.0.0.1" in capsys.readouterr().out
+    hidden = [url + "?token=abc", "http://user:pass@[/x", "ftp://user:pass@localhost"]
+    for source in hidden:
+        with pytest.raises(PipelineError) as error:
+            fetch([source], tmp_path / "elsewhere")
+        assert "***" in str(error.value)
+        assert "pass" not in str(error.value)
+        assert "abc" not in str(error.value)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("url", ["ftp://localhost/", "file:///etc", "s3://bucket"])
 def test_other_schemes_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a folder, or an http or https URL"):
-        download(TINY, [url], tmp_path / "raw", tmp_path / "metrics.json")
+        fetch([url], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import datasets, idx
+from pipeline.data.datasets import Dataset, File
 from pipeline.data.split import Split
 from pipeline.errors import InputError, IntegrityError, PipelineError
 from pipeline.preprocess import preprocess
@@ -18,6 +20,8 @@ FILES = {
     datasets.TEST_LABELS: np.array([1, 0], dtype=np.uint8),
 }
 
+TINY = Dataset("tiny", ("a", "b"), (), (File("none", 0, ""),))
+
 
 def run(
     folder: Path, changed: dict[str, bytes] | None = None, validation: float | Literal["test"] = 2
@@ -28,7 +32,7 @@ def run(
         (raw / name).write_bytes((changed or {}).get(name, idx.encode(array)))
     preprocess(
         raw,
-        ("a", "b"),
+        TINY,
         validation=validation,
         seed=0,
         processed=processed,
@@ -87,7 +91,31 @@ REFUSED: dict[str, tuple[dict[str, bytes], float | Literal["test"], type[Pipelin
         {datasets.TEST_LABELS: idx.encode(np.array([0, 2], np.uint8))},
         2,
         IntegrityError,
-        "label 2 at position 1, expected 0 to 1",
+        "label 2 at position 1, expected 0 to 1, one for each of 2 class names; delete",
+    ),
+    "labels from 1": (
+        {datasets.TRAIN_LABELS: idx.encode(np.array([1, 2, 1, 2, 1, 2], np.uint8))},
+        2,
+        IntegrityError,
+        "of 2 class names; they seem to count from 1, so subtract 1 from each",
+    ),
+    "labels of four bytes": (
+        {datasets.TRAIN_LABELS: bytes([0, 0, 12, 2, 0, 0, 0, 6, 0, 0, 0, 1]) + bytes(24)},
+        2,
+        IntegrityError,
+        "starts with 00 00 0c 02, 32-bit integers in 2 dimensions, expected 00 00 08 01, an IDX",
+    ),
+    "colour": (
+        {datasets.TEST_IMAGES: idx.encode(np.zeros((2, 1, 2, 3), np.uint8))},
+        2,
+        IntegrityError,
+        "starts with 00 00 08 04, unsigned bytes in 4 dimensions, expected 00 00 08 03",
+    ),
+    "one class alone": (
+        {datasets.TRAIN_LABELS: idx.encode(np.ones(6, np.uint8))},
+        2,
+        InputError,
+        "train-labels-idx1-ubyte: no training image of class a, expected some of each of the 2",
     ),
     "images of two sizes": (
         {datasets.TEST_IMAGES: idx.encode(np.zeros((2, 2, 2), np.uint8))},
@@ -99,7 +127,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], float | Literal["test"], type[Pipelin
         {datasets.TRAIN_IMAGES: idx.encode(np.zeros(6, np.uint8))},
         2,
         IntegrityError,
-        "starts with 00 00 08 01, expected 00 00 08 03",
+        "starts with 00 00 08 01, unsigned bytes in 1 dimension, expected 00 00 08 03",
     ),
     "as many as there are": ({}, 6, InputError, "found 6, which is 6 of 6 training images"),
     "more than there are": ({}, 5000, InputError, "found 5000, which is 5,000 of 6"),
@@ -117,3 +145,22 @@ def test_refused(case: str, tmp_path: Path) -> None:
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_the_very_files_of_a_dataset_are_not_fetched_again(tmp_path: Path) -> None:
+    content = {name: idx.encode(array) for name, array in FILES.items()}
+    content[datasets.TRAIN_LABELS] = idx.encode(np.ones(6, np.uint8))
+    files = tuple(File(name, len(one), sha256(one).hexdigest()) for name, one in content.items())
+    for name, one in content.items():
+        (tmp_path / name).write_bytes(one)
+    with pytest.raises(InputError) as error:
+        preprocess(
+            tmp_path,
+            Dataset("tiny", ("a", "b"), (), files),
+            validation=2,
+            seed=0,
+            processed=tmp_path / "processed",
+            metrics=tmp_path / "metrics.json",
+        )
+    assert "these are the very files that the dataset tiny names, so its row" in str(error.value)
+    assert "delete" not in str(error.value)

@@ -111,6 +111,7 @@ def test_a_sweep_goes_on_after_what_is_refused(workspace: Workspace) -> None:
     assert "Stage 'train' is cached" in log
 
 
+@pytest.mark.nightly
 @QUEUED
 def test_the_lesson_and_the_ladder(workspace: Workspace) -> None:
     shorter = workspace.root / "experiments/sets.yaml"
@@ -136,6 +137,7 @@ def test_the_lesson_and_the_ladder(workspace: Workspace) -> None:
     assert f"| {percent(accuracies)} | 2 |" in result.stdout
 
 
+@pytest.mark.nightly
 @QUEUED
 def test_one_after_the_other_in_this_folder(workspace: Workspace) -> None:
     shorter = workspace.root / "experiments/sets.yaml"

@@ -11,8 +11,8 @@ import yaml
 from numpy.typing import NDArray
 
 from pipeline import paths
+from pipeline.lock import md5
 from pipeline.records import read_yaml
-from pipeline.repository import md5
 from tests.gate.support import LABELS, run
 
 DVC_YAML = Path("dvc.yaml")

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pipeline import paths
 from pipeline.artifacts import json_bytes
 from pipeline.errors import InputError
+from pipeline.lock import md5
 from pipeline.records import Predictions, predictions_bytes
-from pipeline.repository import Source, md5
+from pipeline.repository import Source
 
 CLASSES = tuple("0123456789")
 LABELS = np.random.Generator(np.random.Philox(key=0)).integers(0, 10, 2_000)

@@ -66,8 +66,27 @@ def test_a_class_floor() -> None:
     accuracy = 1 - len(threes) / (LABELS == 3).sum()
     assert found.reasons == (
         f"class 3 has accuracy {accuracy:.2%}, and its floor in gate is 100.00%",
-        "class x has no test image, and its floor in gate is 10.00%",
+        "class x in gate.class_floors is none of the classes",
     )
+
+
+@pytest.mark.parametrize("floors", [{}, {"9": 0.1}, {"9": 0.0}])
+def test_a_class_without_test_images(floors: dict[str, float]) -> None:
+    labels = LABELS[LABELS != 9]
+    found = Results({}, "", CLASSES, predictions(range(10), labels))
+    limits = STANDARD.model_copy(update={"class_floors": floors})
+    decided = verdict.decide(found, None, limits)
+    if floors == {"9": 0.0}:
+        assert decided.outcome == "accept"
+    else:
+        (reason,) = decided.reasons
+        assert reason.startswith("class 9 has no test image, so nothing is known about it; to acce")
+
+
+def test_a_change_cannot_permit_a_class_without_test_images() -> None:
+    permits = STANDARD.model_copy(update={"class_floors": {"9": 0.0, "8": 0.5}})
+    assert verdict.stricter(STANDARD, permits).class_floors == {"8": 0.5}
+    assert verdict.stricter(permits, permits).class_floors == {"9": 0.0, "8": 0.5}
 
 
 def test_the_console() -> None:
@@ -187,4 +206,5 @@ def test_the_stricter_limits_are_stricter_than_both(one: Gate, other: Gate) -> N
         assert found.floor >= limit.floor
         assert found.margin <= limit.margin
         assert found.confidence >= limit.confidence
-        assert all(found.class_floors[name] >= floor for name, floor in limit.class_floors.items())
+        for name, floor in limit.class_floors.items():
+            assert found.class_floors.get(name, 0.0) >= floor

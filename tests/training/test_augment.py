@@ -121,8 +121,10 @@ def test_a_shift_of_two_thousand_million_pixels() -> None:
     images = np.zeros((33_000, 256, 256), np.uint8)
     images[:, ::2, ::2] = np.arange(33_000, dtype=np.uint32)[:, None, None] % 255 + 1
 
+    numbers = stream()
+
     def gather(padded: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-        return augmentation.gather(padded, indices, stream())
+        return augmentation.gather(padded, indices, numbers)
 
     last = tf.constant([0, 32_998, 32_999])
     compiled = tf.function(gather, jit_compile=True)

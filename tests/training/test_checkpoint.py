@@ -54,7 +54,12 @@ def test_any_damage_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str
         checkpoint.path.write_bytes(one)
         assert checkpoint.load() is None
         assert capsys.readouterr().out == f"{checkpoint.path}: ignored, it is damaged\n"
+        assert not checkpoint.path.exists()
     assert len(damaged) > 300
+    checkpoint.path.mkdir()
+    assert checkpoint.load() is None
+    checkpoint.save(STATE)
+    assert checkpoint.load() is not None
 
 
 def test_the_oldest_abandoned_ones_are_removed(tmp_path: Path) -> None:

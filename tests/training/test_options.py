@@ -37,6 +37,7 @@ def change(workspace: Workspace, changes: Mapping[str, object]) -> None:
         workspace.set(key, value)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_learns_and_matters(option: str, workspace: Workspace) -> None:
     workspace.set("train.epochs", 8)

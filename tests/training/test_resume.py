@@ -106,6 +106,7 @@ class Killer:
 RESULTS = ("models/model.keras", "metrics/history.csv", "metrics/predictions.csv", "dvc.lock")
 
 
+@pytest.mark.nightly
 @pytest.mark.long("pipeline/training", "pipeline/train.py", "pipeline/program.py")
 def test_twenty_kills(workspace: Workspace, tmp_path: Path) -> None:
     workspace.set("train.epochs", 1000)

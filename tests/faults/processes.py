@@ -1,0 +1,91 @@
+"""Programs are stopped, killed or started twice, or nobody reads what they print."""
+
+import signal
+
+from tests.faults.fault import Fault, nothing, remove, stage, strike
+
+MOMENTS = {  # the file at whose rename each stage is hit
+    "download": "data/raw",
+    "preprocess": "data/processed",
+    "train": "models/model.keras",
+    "evaluate": "metrics/predictions.csv",
+}
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+
+
+def _stopped(name: str, number: signal.Signals) -> Fault:
+    return Fault(
+        f"{name}: stopped by {number.name} while its outputs take their places",
+        stage(name),
+        128 + number,
+        "",
+        remove("data/raw/t10k-labels-idx1-ubyte") if name == "download" else nothing,
+        strike("rename", MOMENTS[name], signal=number),
+        incomplete=number is signal.SIGKILL,
+        fast=name == "preprocess" and number is signal.SIGTERM,
+        nightly=name in ("download", "evaluate") or number is signal.SIGHUP,
+    )
+
+
+FAULTS = [
+    *(_stopped(name, number) for name in MOMENTS for number in SIGNALS),
+    *(
+        Fault(
+            f"train: stopped by {number.name} while a checkpoint is written",
+            stage("train"),
+            128 + number,
+            "",
+            variables=strike("rename", ".checkpoint", signal=number),
+            incomplete=number is signal.SIGKILL,
+            nightly=number in (signal.SIGINT, signal.SIGHUP),
+        )
+        for number in SIGNALS
+    ),
+    Fault(
+        "train: whoever read its output has gone (`| head -1`)",
+        f"{stage('train')} | head -1; exit ${{PIPESTATUS[0]}}",
+        141,
+        "weights",
+    ),
+    Fault(
+        "preprocess: whoever read its output has gone",
+        f"{stage('preprocess')} | sleep 0; exit ${{PIPESTATUS[0]}}",
+        141,
+        "",
+    ),
+    Fault("train: standard output is closed", f"{stage('train')} >&-", 0, ""),
+    Fault(
+        "train: standard input, output and error are closed",
+        f"{stage('train')} <&- >&- 2>&-",
+        0,
+        "",
+    ),
+    Fault(
+        "preprocess: standard output is full",
+        f"{stage('preprocess')} > /dev/full",
+        6,
+        "No space left on device",
+        fast=True,
+    ),
+    Fault(
+        "preprocess: the same stage is running in this folder",
+        "mkdir -p .pipeline/locks; exec 9>.pipeline/locks/preprocess; flock 9; echo -n 4711 >&9; "
+        f"bash -c '{stage('preprocess')}'",
+        7,
+        "process 4711 is running this stage in this folder; wait for it or stop it",
+        fast=True,
+    ),
+    Fault(
+        "preprocess: the lock file is damaged",
+        f"echo damaged > .pipeline/locks/preprocess; {stage('preprocess')}",
+        0,
+        "images of 8x8 pixels",
+    ),
+    Fault(
+        "preprocess: a folder is in the place of the lock file",
+        "rm -f .pipeline/locks/preprocess; mkdir .pipeline/locks/preprocess; "
+        f"{stage('preprocess')}; code=$?; rmdir .pipeline/locks/preprocess; exit $code",
+        6,
+        ".pipeline/locks/preprocess: Is a directory; something else is in its place",
+    ),
+]
