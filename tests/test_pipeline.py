@@ -109,6 +109,7 @@ train.main(params.load(paths.PARAMS))
 """
 
 
+@pytest.mark.long("pipeline", "dvc.yaml")
 def test_a_checkpoint_is_named_by_the_code_that_decides_the_weights(reproduced: Workspace) -> None:
     pipeline: Any = read_yaml((reproduced.root / "dvc.yaml").read_bytes(), "dvc.yaml")
     deps = pipeline["stages"]["train"]["deps"]
