@@ -6,7 +6,6 @@ out. One that exists already is not run again.
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from experiments import sets
 from pipeline import paths
 from pipeline.errors import InputError, TrainingError
 from pipeline.records import read_history, read_json
-from pipeline.repository import Commit, dvc, git
+from pipeline.repository import DVC, Commit, dvc, git
 
 LOOK = 2  # seconds between two looks at what has finished
 ASK = 20  # seconds between two questions to DVC, which takes a second to answer
@@ -117,12 +116,9 @@ def _start(jobs: int) -> None:
     Raises:
         InputError: DVC fails.
     """
-    command = ("dvc", "queue", "start", "--jobs", str(jobs))
-    done = subprocess.run(  # noqa: S603
-        (sys.executable, "-m", *command), stdout=subprocess.DEVNULL, check=False
-    )
-    if done.returncode:
-        raise InputError(f"{' '.join(command)}: failed, see above")
+    command = (*DVC, "queue", "start", "--jobs", str(jobs))
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S603
+        raise InputError("dvc queue start: failed, see above")
 
 
 def _check(run: Run, wanted: sets.Flat) -> None:

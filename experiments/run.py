@@ -3,10 +3,10 @@
 import argparse
 import shlex
 import subprocess
-import sys
 
 from experiments import sets
 from pipeline.program import Parser, run
+from pipeline.repository import DVC
 
 
 def parser() -> Parser:
@@ -21,9 +21,9 @@ def parser() -> Parser:
 
 def main(options: argparse.Namespace) -> int:
     """Prints the command, runs it, and returns its exit code."""
-    command = ("dvc", "exp", "run", *sets.changes(sets.settings(options.name, options.seed)))
-    print(shlex.join(command))
-    return subprocess.run((sys.executable, "-m", *command), check=False).returncode  # noqa: S603
+    command = ("exp", "run", *sets.changes(sets.settings(options.name, options.seed)))
+    print(shlex.join(("dvc", *command)))
+    return subprocess.run((*DVC, *command), check=False).returncode  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.records import read_file
 
+DVC = (sys.executable, "-P", "-m", "dvc")  # not a package of that name in the working directory
+# Nothing that git is configured to start takes part.
+GIT = ("git", "-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false")
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master", "origin/HEAD")
 
 
@@ -43,7 +46,7 @@ class Commit:
 
     def __str__(self) -> str:
         short = self.hash[:7]
-        return short if self.name == self.hash else f"{self.name} ({short})"
+        return short if self.hash.startswith(self.name) else f"{self.name} ({short})"
 
     def is_head(self) -> bool:
         """Whether it is the commit that is checked out."""
@@ -160,7 +163,7 @@ def dvc(*arguments: str, check: bool = True, folder: Path = Path()) -> str:
         InputError: DVC fails, and `check` is set.
     """
     done = subprocess.run(  # noqa: S603, no shell
-        (sys.executable, "-m", "dvc", *arguments),
+        (*DVC, *arguments),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -177,7 +180,7 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = os.environ | {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
     try:
         return subprocess.run(  # noqa: S603, no shell, and names follow --end-of-options
-            ("git", *arguments),  # noqa: S607, the user's git
+            (*GIT, *arguments),
             capture_output=True,
             check=False,
             env=environment,

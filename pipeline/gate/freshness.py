@@ -16,7 +16,7 @@ ABSENT = {"deleted", "not in cache"}  # how dvc status reports data that this cl
 def check_lock() -> None:
     """Checks that the code and the parameters are those that dvc.lock recorded.
 
-    `dvc status` does so, too, but not for a stage that dvc.yaml freezes or omits.
+    `dvc status` does so, too, but only for the dependencies that dvc.yaml names.
 
     Raises:
         InputError: one has changed.

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import paths
 from pipeline.errors import InputError
-from pipeline.gate import freshness, results, verdict
+from pipeline.gate import definitions, freshness, results, verdict
 from pipeline.gate.results import Results
 from pipeline.gate.verdict import Verdict
 from pipeline.params import Gate, check_gate
@@ -37,6 +37,7 @@ def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
         InputError: the two cannot be compared.
     """
     freshness.check_lock()
+    definitions.check_all_run(WORKING_TREE)
     try:
         baseline = find_baseline(name)
     except NoBaselineError as error:
@@ -64,6 +65,7 @@ def compare(here: Source, baseline: Source) -> Verdict:
     ours, theirs = results.load(here), results.load(baseline)
     _check_comparable(ours, theirs, baseline.name)
     limits, notes = _limits(_gate_section(here), _gate_section(baseline))
+    notes += definitions.changes(here, baseline)
     return verdict.decide(ours, theirs, limits, name=baseline.name, notes=notes)
 
 

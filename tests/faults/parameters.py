@@ -30,7 +30,7 @@ FAULTS = [
         "train.epochs: found -1, expected a whole number from 1 to 10000",
     ),
     _edited(
-        "any stage: a key stands twice",
+        "any stage: a key appears twice",
         "epochs: 2",
         "epochs: 2\n  epochs: 3",
         "is not YAML: line",

@@ -15,7 +15,6 @@ from pipeline.lock import md5
 from pipeline.records import read_yaml
 from tests.gate.support import LABELS, run
 
-DVC_YAML = Path("dvc.yaml")
 CODE = Path("code.py")
 STAGES: dict[str, dict[str, list[str]]] = {  # a pipeline with the outputs of the real one
     "download": {"params": ["dataset"], "outs": ["data/raw", "metrics/download.json"]},
@@ -57,7 +56,7 @@ class Repository:
             }
             for name, stage in STAGES.items()
         }
-        (root / DVC_YAML).write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        (root / paths.PIPELINE).write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
         repository.git("init", "--quiet", "--initial-branch=main")
         return repository
 
@@ -86,6 +85,7 @@ class Repository:
     def write(self, wrong: Iterable[int], labels: NDArray[np.intp] = LABELS) -> None:
         """Writes the results of a model that takes the images in `wrong` for the next class."""
         files = run(wrong, labels)
+        del files[paths.PIPELINE]
         parameters = files[paths.PARAMS] + b"dataset:\n  name: mnist\n"
         for path, content in (files | {paths.PARAMS: parameters}).items():
             (self.root / path).parent.mkdir(exist_ok=True)
@@ -95,7 +95,7 @@ class Repository:
     def lock(self) -> None:
         """Writes the dvc.lock that `dvc repro` would, with a made-up digest of absent data."""
         params: Any = read_yaml((self.root / paths.PARAMS).read_bytes(), "params.yaml")
-        pipeline: Any = read_yaml((self.root / DVC_YAML).read_bytes(), "dvc.yaml")
+        pipeline: Any = read_yaml((self.root / paths.PIPELINE).read_bytes(), "dvc.yaml")
 
         def entry(path: str) -> dict[str, Any]:
             file = self.root / path

@@ -20,6 +20,7 @@ LABELS = np.random.Generator(np.random.Philox(key=0)).integers(0, 10, 2_000)
 BETTER, BASELINE, EQUAL, WORSE = range(20), range(30), range(1, 31), range(60)  # who is misjudged
 
 LIMITS = {"floor": 0.975, "class_floors": {}, "margin": 0.005, "confidence": 0.95}
+STAGES = {name: {"cmd": "x"} for name in ("download", "preprocess", "train", "evaluate")}
 PARAMS = yaml.safe_dump({"train": {"epochs": 10}, "gate": LIMITS}).encode()
 
 Files = dict[Path, bytes]
@@ -42,6 +43,7 @@ def run(wrong: Iterable[int], labels: NDArray[np.intp] = LABELS) -> Files:
         paths.PREPROCESS_METRICS: json_bytes({"images": {"test": {"per_class": per_class}}}),
         paths.PREDICTIONS: predictions_bytes(predictions(wrong, labels), CLASSES),
         paths.PARAMS: PARAMS,
+        paths.PIPELINE: yaml.safe_dump({"stages": STAGES}).encode(),
     }
     lock(files)
     return files

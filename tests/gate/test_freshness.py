@@ -8,28 +8,12 @@ import pytest
 from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.gate import freshness
-from tests.gate.repository import CODE, DVC_YAML, Repository
+from tests.gate.repository import CODE, Repository
 
 
-def freeze(repository: Repository) -> None:
-    # `dvc status` does not look at what a frozen stage reads.
-    for name in ("download", "preprocess", "train", "evaluate"):
-        repository.edit(DVC_YAML, f"code.py {name}\n", f"code.py {name}\n    frozen: true\n")
-
-
-def frozen_parameter(repository: Repository) -> None:
-    freeze(repository)
-    repository.edit(paths.PARAMS, "epochs: 10", "epochs: 11")
-
-
-def frozen_code(repository: Repository) -> None:
-    freeze(repository)
+def unnamed_code(repository: Repository) -> None:
+    repository.edit(paths.PIPELINE, "  - code.py\n", "")
     repository.edit(CODE, "print()", "print(1)")
-
-
-def without_stages(repository: Repository) -> None:
-    (repository.root / DVC_YAML).write_text("stages: {}\n")
-    repository.edit(paths.PARAMS, "epochs: 10", "epochs: 11")
 
 
 STALE: dict[str, tuple[Callable[[Repository], None], str]] = {
@@ -42,7 +26,7 @@ STALE: dict[str, tuple[Callable[[Repository], None], str]] = {
         "stale: code.py has changed since the last run; run dvc repro, then commit dvc.lock",
     ),
     "a command": (
-        lambda repository: repository.edit(DVC_YAML, "code.py evaluate", "code.py evaluate -k"),
+        lambda repository: repository.edit(paths.PIPELINE, "code.py evaluate", "code.py -k"),
         "stale: stage evaluate: changed command; run dvc repro",
     ),
     "an output": (
@@ -53,11 +37,9 @@ STALE: dict[str, tuple[Callable[[Repository], None], str]] = {
         lambda repository: (repository.root / paths.PREDICTIONS).unlink(),
         "stale: stage evaluate: changed outs: metrics/predictions.csv deleted; run dvc repro",
     ),
-    "a parameter of a frozen stage": (frozen_parameter, "stale: train in params.yaml has changed"),
-    "code of a frozen stage": (frozen_code, "stale: code.py has changed"),
-    "a parameter, and no stages": (without_stages, "stale: train in params.yaml has changed"),
+    "code that dvc.yaml no longer names": (unnamed_code, "stale: code.py has changed"),
     "dvc.yaml damaged": (
-        lambda repository: (repository.root / DVC_YAML).write_text("stages: ["),  # type: ignore[dict-item]
+        lambda repository: (repository.root / paths.PIPELINE).write_text("stages: ["),  # type: ignore[dict-item]
         "dvc status --json: ",
     ),
 }

@@ -63,6 +63,21 @@ def test_a_baseline_replaced_in_git(repository: Repository) -> None:
     assert judged("--baseline", "main")[0] == 1
 
 
+def test_nothing_in_the_repository_is_run(repository: Repository, tmp_path: Path) -> None:
+    harm = tmp_path / "harm"
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\ntouch {harm}\n")
+    script.chmod(0o755)
+    repository.git("config", "core.fsmonitor", str(script))
+    shutil.copy(script, repository.root / ".git/hooks/post-index-change")
+    (repository.root / "dvc.py").write_text(f"open({str(harm)!r}, 'w')\n")
+    repository.git("status")
+    assert harm.exists(), "git does not run the monitor, so this test shows nothing"
+    harm.unlink()
+    assert judged("--baseline", "main")[0] == 0
+    assert not harm.exists()
+
+
 def test_a_bug_in_the_gate_is_no_rejection(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
