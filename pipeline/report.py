@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from pipeline import figures, params, paths, score
+from pipeline import figures, paths, score
 from pipeline.artifacts import write_output
 from pipeline.data.split import Split
 from pipeline.errors import InputError
@@ -35,7 +35,7 @@ from pipeline.records import flat, read_history, read_json, read_yaml
 from pipeline.repository import WORKING_TREE, Commit, Source, changed_files, git
 
 TEMPLATE = "report.html"
-SHOWN = 48  # newly wrong images that are drawn
+SHOWN = 48  # images of a kind that are drawn
 INK = "#010203"  # of text and axes in charts; the page replaces it with its own colour
 MATRIX = 30  # classes up to which a confusion matrix is readable
 
@@ -53,8 +53,7 @@ def report(name: str | None) -> str:
         verdict = judge(name)
     except InputError as error:
         verdict = cannot_tell(str(error))
-    mistakes = score.most_confident_mistakes(here.predictions)
-    worst = mistakes[: params.load(paths.PARAMS).evaluate.mistakes].tolist()
+    worst = score.most_confident_mistakes(here.predictions)[:SHOWN].tolist()
     newly_wrong = _newly_wrong(verdict)
     confusion = _confusion(here)
     environment = Environment(
