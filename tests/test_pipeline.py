@@ -35,8 +35,8 @@ RANDOM: dict[str, object] = {
 
 @pytest.fixture(
     params=[
-        pytest.param("plain", marks=pytest.mark.nightly),
-        "random",
+        "plain",
+        pytest.param("random", marks=pytest.mark.nightly),
         pytest.param("cnn", marks=pytest.mark.nightly),
     ]
 )

@@ -24,7 +24,7 @@ def _damage(workspace: Workspace, path: str) -> None:
     workspace.run("dvc", "checkout")
 
 
-def _damaged(what: str, path: str, line: str, stage: str) -> Fault:
+def _damaged(what: str, path: str, line: str, stage: str, *, nightly: bool = False) -> Fault:
     # A change of the code of the stage alone makes it run again, on what the cache brought back.
     def prepare(workspace: Workspace) -> None:
         _damage(workspace, path)
@@ -32,7 +32,7 @@ def _damaged(what: str, path: str, line: str, stage: str) -> Fault:
 
     undo = shell(f"rm -r .dvc/cache; rm -f {path}; git checkout --quiet HEAD .")
     # DVC removes the outputs of a stage before it runs it.
-    return Fault(what, "dvc repro", 255, line, prepare, undo=undo, incomplete=True)
+    return Fault(what, "dvc repro", 255, line, prepare, undo=undo, incomplete=True, nightly=nightly)
 
 
 FAULTS = [
@@ -47,12 +47,14 @@ FAULTS = [
         "data/processed/test/images.npy",
         "evaluate: data/processed/test: is damaged, its MD5 is not the one in dvc.lock",
         "evaluate",
+        nightly=True,
     ),
     _damaged(
         "train: training images are damaged in DVC's cache",
         "data/processed/train/images.npy",
         "train: data/processed/train: is damaged, its MD5 is not the one in dvc.lock",
         "train",
+        nightly=True,
     ),
     _damaged(
         "preprocess: the raw data are damaged in DVC's cache",

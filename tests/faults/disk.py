@@ -39,7 +39,7 @@ def _refused(stage_name: str, call: str, number: int, moment: str) -> Fault:
         WITHOUT_RAW if stage_name == "download" else nothing,
         strike(call, path, error=number),
         fast=stage_name == "preprocess" and (call, number) == ("rename", errno.ENOSPC),
-        nightly=stage_name in ("train", "evaluate") and number != errno.ENOSPC,
+        nightly=stage_name != "preprocess" and (call, number) != ("write", errno.ENOSPC),
     )
 
 
@@ -52,6 +52,7 @@ FAULTS = [
             6,
             "make room, then run it again",
             WITHOUT_RAW if name == "download" else nothing,
+            nightly=name != "preprocess",
         )
         for name in FILES
     ),
@@ -61,6 +62,7 @@ FAULTS = [
         0,
         "validation images",
         variables=strike("link", "metrics", error=errno.EPERM),
+        nightly=True,
     ),
     Fault(
         "preprocess: the folder cannot be synchronized, as on some network file systems",
@@ -84,6 +86,7 @@ FAULTS = [
         0,
         "validation images",
         shell("rm metrics/timing.json; mkdir metrics/timing.json"),
+        nightly=True,
     ),
     Fault(
         "preprocess: metrics/timing.json is damaged",
@@ -124,6 +127,7 @@ FAULTS = [
         0,
         "accuracy",
         variables={"HOME": "/nonexistent"},
+        nightly=True,
     ),
     Fault(
         "train: TMPDIR does not exist",
@@ -131,5 +135,6 @@ FAULTS = [
         0,
         "validation images",
         variables={"TMPDIR": "/nonexistent"},
+        nightly=True,
     ),
 ]

@@ -59,7 +59,7 @@ FAULTS = [
     ),
     _cannot_tell(
         "dvc.yaml is damaged",
-        "dvc status --json: ",
+        "dvc.yaml: is not YAML: line 1",
         write("dvc.yaml", "stages: ["),
         "python -m pipeline.gate --baseline HEAD~1 --allow-missing-baseline",
     ),

@@ -31,13 +31,14 @@ def _bad(what: str, content: bytes) -> Fault:
     return Fault(f"evaluate: the model {what}", stage("evaluate"), 2, IS_NONE, prepare)
 
 
-def _changed(what: str, line: str, **members: bytes | None) -> Fault:
+def _changed(what: str, line: str, *, nightly: bool = False, **members: bytes | None) -> Fault:
     return Fault(
         f"evaluate: the model {what}",
         stage("evaluate"),
         2,
         line,
         change(PATH, lambda content: _repacked(content, **members)),
+        nightly=nightly,
     )
 
 
@@ -85,11 +86,11 @@ FAULTS = [
         IS_NONE,
         change(PATH, lambda content: content[:-100]),
     ),
-    _changed("has no weights", IS_NONE, model=None),
+    _changed("has no weights", IS_NONE, nightly=True, model=None),
     _changed("has no configuration", IS_NONE, config=None),
     _changed("has damaged weights", IS_NONE, model=b"\x89HDF\r\n\x1a\n" + bytes(100)),
     _changed("has a configuration that is none", IS_NONE, config=b"[]"),
-    _changed("has a configuration of a number", IS_NONE, config=b"3"),
+    _changed("has a configuration of a number", IS_NONE, nightly=True, config=b"3"),
     _changed(
         "has a configuration without end",
         IS_NONE,
@@ -98,6 +99,7 @@ FAULTS = [
     _changed(
         "has a configuration that names another class",
         IS_NONE,
+        nightly=True,
         config=json.dumps({"module": "os", "class_name": "system", "config": {}}).encode(),
     ),
     _changed("has damaged metadata", IS_NONE, metadata=b"{"),
@@ -121,6 +123,7 @@ FAULTS = [
         2,
         "models/model.keras: found an output of shape (3,), expected a value for each of 10",
         _made((8, 8), 3),
+        nightly=True,
     ),
     Fault(
         "evaluate: the model contains Python code",

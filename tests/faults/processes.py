@@ -23,7 +23,9 @@ def _stopped(name: str, number: signal.Signals) -> Fault:
         strike("rename", MOMENTS[name], signal=number),
         incomplete=number is signal.SIGKILL,
         fast=name == "preprocess" and number is signal.SIGTERM,
-        nightly=name in ("download", "evaluate") or number is signal.SIGHUP,
+        nightly=name in ("download", "evaluate")
+        or number is signal.SIGHUP
+        or (name, number) == ("train", signal.SIGINT),
     )
 
 
@@ -37,7 +39,7 @@ FAULTS = [
             "",
             variables=strike("rename", ".checkpoint", signal=number),
             incomplete=number is signal.SIGKILL,
-            nightly=number in (signal.SIGINT, signal.SIGHUP),
+            nightly=number is not signal.SIGKILL,
         )
         for number in SIGNALS
     ),
@@ -59,6 +61,7 @@ FAULTS = [
         f"{stage('train')} <&- >&- 2>&-",
         0,
         "",
+        nightly=True,
     ),
     Fault(
         "preprocess: standard output is full",
