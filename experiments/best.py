@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> None:
     for value, one in best[:SHOWN]:
         print(f"{options.metric} {value:.4f}  {one.name}")
     print(f"{len(best)} compared, {len(runs) - len(best)} on other images left out")
-    print(f"to take over the first one: dvc exp apply {best[0][1].name}")
+    print(f"to adopt the first one: dvc exp apply {best[0][1].name}")
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ def _check_classes(model: Path, class_names: tuple[str, ...]) -> None:
     told = about(model).get("class_names", class_names)
     if tuple(told) != class_names:
         raise InputError(
-            f"{model}: tells the classes {', '.join(told)}, expected those of the test images, "
-            f"{', '.join(class_names)}"
+            f"{model}: was trained on the classes {', '.join(told)}, expected those of the test "
+            f"images, {', '.join(class_names)}"
         )
 
 

@@ -56,6 +56,10 @@ class Commit:
         """Whether it has a file `path`."""
         return bool(git("ls-tree", "--name-only", self.hash, "--", str(path)))
 
+    def files(self) -> set[str]:
+        """The files below the working directory that it has."""
+        return set(_lines(git("ls-tree", "-r", "--name-only", "-z", self.hash)))
+
     def read(self, path: Path) -> bytes:
         """The content of `path` in this commit.
 
@@ -110,7 +114,7 @@ def default_baseline() -> Commit:
         if not base:
             raise InputError(f"HEAD and {main} have no common ancestor{_if_shallow()}")
         if base != head:
-            return Commit(f"merge base with {main}", base)
+            return Commit(f"at the merge base with {main}", base)
     if _git("diff", "--quiet", "HEAD", "--", str(paths.PREDICTIONS)).returncode:
         return Commit("HEAD", head)
     parent = _hash("HEAD~1")

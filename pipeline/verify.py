@@ -20,6 +20,7 @@ import numpy as np
 from pipeline import paths
 from pipeline.errors import InputError, IntegrityError
 from pipeline.gate import results
+from pipeline.gate.freshness import check_lock
 from pipeline.lock import Lock, md5, read_lock
 from pipeline.program import Parser, run
 from pipeline.records import Predictions, read_file, read_json
@@ -36,11 +37,12 @@ def verify() -> None:
     """Compares HEAD with a new run of it, and DVC's cache with HEAD.
 
     Raises:
-        InputError: HEAD has no results, or a stage fails.
+        InputError: HEAD has no results, or stale ones, or a stage fails.
         IntegrityError: something is not as in HEAD.
     """
     head = find_commit("HEAD")
     committed = Source("HEAD", "run dvc repro, then commit dvc.lock and metrics", head.read)
+    check_lock(committed, head.files())
     check_metrics(committed)
     whole, damaged = rehash(read_lock(head.read), Path(dvc("cache", "dir").strip()))
     print(f"cache: {whole} files have the digests in dvc.lock, {len(damaged)} are damaged")

@@ -1,5 +1,6 @@
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,12 @@ MNIST = {
     "gate.floor": 0.95,
     "gate.margin": 0.005,
 }
+
+
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:  # as for what a shell runs in the background
+        default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -181,7 +181,10 @@ def test_test_images_of_other_classes(
     about.write_text(about.read_text().replace('"7"', '"seven"'))
     code, _, errors = start("pipeline.evaluate")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "model.keras: tells the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, expected those" in errors
+    assert (
+        "model.keras: was trained on the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, expected those"
+        in errors
+    )
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])

@@ -6,27 +6,30 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.lock import md5, read_lock
-from pipeline.records import read_file, read_yaml
-from pipeline.repository import dvc, tracked_files
+from pipeline.records import read_yaml
+from pipeline.repository import Source, dvc, tracked_files
 
 REMEDY = "run dvc repro, then commit dvc.lock and metrics"
 ABSENT = {"deleted", "not in cache"}  # how dvc status reports data that this clone does not have
 
 
-def check_lock() -> None:
-    """Checks that the code and the parameters are those that dvc.lock recorded.
+def check_lock(source: Source, tracked: set[str]) -> None:
+    """Checks that the code and the parameters in `source` are those that its dvc.lock recorded.
 
     `dvc status` does so, too, but only for the dependencies that dvc.yaml names.
+
+    Args:
+        source: the project.
+        tracked: its files in git. Others, such as data, are not looked at.
 
     Raises:
         InputError: one has changed.
     """
-    tracked = tracked_files()
-    params = read_yaml(read_file(paths.PARAMS), str(paths.PARAMS))
-    for stage in read_lock(read_file).stages.values():
+    params = read_yaml(source.read(paths.PARAMS), str(paths.PARAMS))
+    for stage in read_lock(source.read).stages.values():
         for dependency in stage["deps"]:
             path = dependency["path"]
-            if path in tracked and md5(read_file(Path(path))) != dependency["md5"]:
+            if path in tracked and md5(source.read(Path(path))) != dependency["md5"]:
                 raise InputError(f"stale: {path} has changed since the last run; {REMEDY}")
         for key, value in stage.get("params", {}).get(str(paths.PARAMS), {}).items():
             if _value(params, key) != value:

@@ -21,6 +21,7 @@ from pipeline.repository import (
     Source,
     default_baseline,
     find_commit,
+    tracked_files,
 )
 
 FLOORS_ALONE = "--allow-missing-baseline checks the floors alone"
@@ -36,7 +37,7 @@ def judge(name: str | None, *, allow_missing_baseline: bool = False) -> Verdict:
     Raises:
         InputError: the two cannot be compared.
     """
-    freshness.check_lock()
+    freshness.check_lock(WORKING_TREE, tracked_files())
     definitions.check_all_run(WORKING_TREE)
     try:
         baseline = find_baseline(name)

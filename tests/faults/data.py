@@ -96,7 +96,7 @@ FAULTS = [
         idx.encode(np.ones(1437, np.uint8)),
     ),
     Fault(
-        "download: no mirror can be reached",
+        "download: one mirror cannot be reached, the other has damaged files",
         f"DATASET_MIRROR=http://127.0.0.1:9 {stage('download')}",
         4,
         "train-images-idx3-ubyte: no mirror served it",

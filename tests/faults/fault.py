@@ -101,8 +101,6 @@ def run_shell(workspace: Workspace, fault: Fault, shim: Path) -> tuple[int, str,
     variables = dict(fault.variables)
     if "FAULT_CALL" in variables:
         variables["LD_PRELOAD"] = str(shim)
-    # What starts the tests may ignore signals, as a shell does for what it runs in the background.
-    command = ("env", "--default-signal", "bash", "-c", fault.command)
-    done = Workspace(workspace.root, **variables).run(*command, check=False)
+    done = Workspace(workspace.root, **variables).run("bash", "-c", fault.command, check=False)
     code = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell says it
     return code, done.stdout, done.stderr

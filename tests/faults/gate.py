@@ -152,6 +152,14 @@ FAULTS = [
         undo=shell("git reset --quiet --hard HEAD~1"),
     ),
     Fault(
+        "verify: a parameter was committed without a run",
+        "python -m pipeline.verify",
+        2,
+        "stale: train in params.yaml has changed since the last run; run dvc repro, then commit",
+        shell("sed -i 's/epochs: 2/epochs: 3/' params.yaml; git commit -qam x"),
+        undo=shell("git reset --quiet --hard HEAD~1"),
+    ),
+    Fault(
         "verify: the project is a folder of a larger repository",
         "cd mono/project && python -m pipeline.verify",
         0,

@@ -118,7 +118,7 @@ FAULTS = [
         _made((3, 3), 10),
     ),
     Fault(
-        "evaluate: the model tells fewer classes",
+        "evaluate: the model distinguishes fewer classes",
         stage("evaluate"),
         2,
         "models/model.keras: found an output of shape (3,), expected a value for each of 10",
@@ -133,8 +133,8 @@ FAULTS = [
         _made((8, 8), 10, code=True),
     ),
     _changed(
-        "tells other classes",
-        "models/model.keras: tells the classes a, b, expected those of the test images, 0, 1",
+        "was trained on other classes",
+        "was trained on the classes a, b, expected those of the test images, 0, 1",
         metadata=json.dumps({"class_names": ["a", "b"]}).encode(),
     ),
 ]

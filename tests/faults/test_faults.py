@@ -28,15 +28,19 @@ KINDS = {
     "Checkpoints": checkpoints,
     "Models": models,
     "git, the gate and the report": gate,
-    "Surroundings": surroundings,
+    "The environment": surroundings,
 }
 FAULTS = {fault.what: fault for kind in KINDS.values() for fault in kind.FAULTS}
 PAGE = REPOSITORY / "docs/faults.md"
 HEAD = """# Faults
-What goes wrong, and what the pipeline makes of it: the exit code and the message. In every row the
-files that were there stay as they were, none is half-written, and once the cause is gone the next
-plain `dvc repro` ends with the same bytes as if nothing had happened. (SIGKILL in mid-replacement
-may leave a folder under a hidden name beside its own, from which the next run brings it back.)
+What goes wrong, and what the program named first makes of it when it is run by itself: the exit
+code, and a part of what it prints. In every row the files that were there stay as they were, none
+is half-written, and once the cause is gone the next plain `dvc repro` ends with the same bytes as
+if nothing had happened. (A SIGKILL during a replacement may leave a hidden folder next to the
+original, from which the next run restores it.)
+
+`dvc repro` exits with 255 whatever a stage says. It removes the outputs of a stage before it runs
+it, and refuses a params.yaml or dvc.yaml that is no YAML in its own words.
 
 `tests/faults` tries each row and writes this page: `python -m pytest tests/faults --write-faults`.
 """

@@ -8,6 +8,7 @@ import pytest
 from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.gate import freshness
+from pipeline.repository import WORKING_TREE, tracked_files
 from tests.gate.repository import CODE, Repository
 
 
@@ -47,7 +48,7 @@ STALE: dict[str, tuple[Callable[[Repository], None], str]] = {
 
 def test_fresh(repository: Repository) -> None:
     assert Path.cwd() == repository.root
-    freshness.check_lock()
+    freshness.check_lock(WORKING_TREE, tracked_files())
     freshness.check_status()
 
 
@@ -56,7 +57,7 @@ def test_stale(case: str, repository: Repository) -> None:
     change, message = STALE[case]
     change(repository)
     with pytest.raises(InputError) as error:
-        freshness.check_lock()
+        freshness.check_lock(WORKING_TREE, tracked_files())
         freshness.check_status()
     assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -225,11 +225,11 @@ def main_has_moved_on(repository: Repository) -> None:
 
 
 DEFAULTS: dict[str, tuple[Callable[[Repository], None] | None, str]] = {
-    "on a branch": (None, "merge base with main"),
-    "detached": (detach, "merge base with main"),
-    "with a remote": (remote, "merge base with origin/main"),
-    "main has moved on": (main_has_moved_on, "merge base with main"),
-    "another name": (master, "merge base with master"),
+    "on a branch": (None, "at the merge base with main"),
+    "detached": (detach, "at the merge base with main"),
+    "with a remote": (remote, "at the merge base with origin/main"),
+    "main has moved on": (main_has_moved_on, "at the merge base with main"),
+    "another name": (master, "at the merge base with master"),
     "on main": (on_main, "HEAD~1"),
     "on main, detached": (main_detached, "HEAD~1"),
     "on main with changes": (on_main_changed, "HEAD"),
@@ -243,7 +243,9 @@ def test_the_default_baseline(case: str, repository: Repository) -> None:
         prepare(repository)
     found = judge.find_baseline(None)
     assert found.name == expected
-    message = "Worse" if expected in ("HEAD~1", "merge base with origin/main") else "Baseline"
+    message = (
+        "Worse" if expected in ("HEAD~1", "at the merge base with origin/main") else "Baseline"
+    )
     assert repository.git("log", "-1", "--format=%s", found.hash) == message
 
 
