@@ -56,7 +56,7 @@ repro: setup ## Rerun the stages whose inputs changed, on the dataset in params.
 	dvc repro
 
 restore: setup ## Go back to the committed parameters and results, and their data if the cache has it
-	@! git rev-parse --quiet --verify MERGE_HEAD || { echo 'a merge is in progress: conclude it, or' \
+	@! git rev-parse --quiet --verify MERGE_HEAD > /dev/null || { echo 'a merge is in progress: conclude it, or' \
 	'abandon it with git merge --abort; make restore would drop the other side' >&2; exit 2; }
 	git restore --source=HEAD --staged --worktree params.yaml dvc.lock metrics
 	dvc checkout --quiet --allow-missing
