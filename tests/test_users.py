@@ -100,9 +100,17 @@ def test_the_whole_suite_is_green(changed: Workspace) -> None:
     run_suite(changed, "--deselect=tests/test_users.py")
 
 
-@pytest.mark.long("tests/test_users.py", "pipeline/training", "pipeline/params.py", "dvc.yaml")
-def test_the_new_model_trains_and_is_chosen_by_its_name_alone(changed: Workspace) -> None:
+CONCERNED = pytest.mark.long("pipeline/training", "pipeline/params.py", "dvc.yaml")
+
+
+@pytest.mark.nightly
+@CONCERNED
+def test_the_new_model_comes_out_the_same_killed_or_not(changed: Workspace) -> None:
     run_suite(changed, "-m", "long", "tests/training/test_options.py", "-k", "residual")
+
+
+@CONCERNED
+def test_the_new_model_is_chosen_by_its_name_alone(changed: Workspace) -> None:
     (changed.root / "params.yaml").write_text(
         (changed.root / "tests/params.yaml").read_text().replace("  mlp:", VALUES, 1)
     )

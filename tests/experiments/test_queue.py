@@ -71,6 +71,7 @@ def wait(workspace: Workspace) -> dict[str, str]:
             workspace.run("dvc", "queue", "start", "--jobs", "2")
 
 
+@pytest.mark.nightly
 @QUEUED
 def test_a_sweep_goes_on_after_what_is_refused(workspace: Workspace) -> None:
     sweep = ("--set-param", "train.learning_rate=1e-4,-1,1e-2")
