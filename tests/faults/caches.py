@@ -69,6 +69,7 @@ FAULTS = [
         "models/model.keras: damaged in the cache; rm -f ",
         lambda workspace: _damage(workspace, "models/model.keras"),
         undo=shell("rm -r models/model.keras .dvc/cache"),
+        nightly=True,
     ),
     Fault(
         "dvc repro: the whole cache is gone",
@@ -76,5 +77,6 @@ FAULTS = [
         0,
         "Stage 'evaluate' didn't change, skipping",
         shell("rm -r .dvc/cache"),
+        nightly=True,
     ),
 ]

@@ -56,7 +56,7 @@ def _flip(path: Path) -> None:
 
 
 FAULTS = [
-    _damaged("is whole", lambda path: path.touch(), "resuming after epoch"),
+    _damaged("is whole", lambda path: path.touch(), "resuming after epoch", nightly=True),
     _damaged(
         "is empty", lambda path: path.write_bytes(b""), "ignored, it is damaged", nightly=True
     ),

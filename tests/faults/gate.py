@@ -169,6 +169,7 @@ FAULTS = [
             "git init --quiet; git add --all; git commit --quiet --message All"
         ),
         undo=shell("rm -r mono"),
+        nightly=True,
     ),
     Fault(
         "any program: git turns line ends into CRLF (`core.autocrlf=true`)",

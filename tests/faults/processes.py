@@ -25,7 +25,7 @@ def _stopped(name: str, number: signal.Signals) -> Fault:
         fast=name == "preprocess" and number is signal.SIGTERM,
         nightly=name in ("download", "evaluate")
         or number is signal.SIGHUP
-        or (name, number) == ("train", signal.SIGINT),
+        or (name == "train" and number is not signal.SIGTERM),
     )
 
 
@@ -55,7 +55,7 @@ FAULTS = [
         141,
         "",
     ),
-    Fault("train: standard output is closed", f"{stage('train')} >&-", 0, ""),
+    Fault("train: standard output is closed", f"{stage('train')} >&-", 0, "", nightly=True),
     Fault(
         "train: standard input, output and error are closed",
         f"{stage('train')} <&- >&- 2>&-",
