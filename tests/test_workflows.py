@@ -309,7 +309,7 @@ def test_a_good_change_passes(honest: PullRequest, tmp_path: Path) -> None:
         assert "data:image/png" in page
     summary = runner.files["GITHUB_STEP_SUMMARY"].read_text()
     assert summary.startswith("### Gate: ACCEPT, compared with ")
-    assert [*tmp_path.glob("gate/work/*.tmp")] == []
+    assert [*runner.work.glob("*.tmp")] == []
 
 
 @pytest.mark.long(*PLAYED)
@@ -403,10 +403,9 @@ def _artifact(change: PullRequest, harm: str) -> None:
 
 
 def _links(change: PullRequest, harm: str) -> None:
-    shutil.rmtree(change.origin.root / "data")
-    (change.origin.root / "data").symlink_to(
-        Path(harm).parent
-    )  # data/processed would be made there
+    data = change.origin.root / "data"
+    shutil.rmtree(data)
+    data.symlink_to(Path(harm).parent)  # data/processed would be made there
     (change.artifact / "data/processed").rename(change.artifact / "data/harm")
     (change.artifact / "data/processed").symlink_to("harm")
 

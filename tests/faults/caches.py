@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.lock import md5
-from tests.faults.fault import Fault, change, shell
+from tests.faults.fault import Fault, change, nightly, shell
 from tests.support import Workspace
 
 
@@ -24,7 +24,7 @@ def _damage(workspace: Workspace, path: str) -> None:
     workspace.run("dvc", "checkout")
 
 
-def _damaged(what: str, path: str, line: str, stage: str, *, nightly: bool = False) -> Fault:
+def _damaged(what: str, path: str, line: str, stage: str) -> Fault:
     # A change of the code of the stage alone makes it run again, on what the cache brought back.
     def prepare(workspace: Workspace) -> None:
         _damage(workspace, path)
@@ -32,7 +32,7 @@ def _damaged(what: str, path: str, line: str, stage: str, *, nightly: bool = Fal
 
     undo = shell(f"rm -r .dvc/cache; rm -f {path}; git checkout --quiet HEAD .")
     # DVC removes the outputs of a stage before it runs it.
-    return Fault(what, "dvc repro", 255, line, prepare, undo=undo, incomplete=True, nightly=nightly)
+    return Fault(what, "dvc repro", 255, line, prepare, undo=undo, incomplete=True)
 
 
 FAULTS = [
@@ -42,19 +42,21 @@ FAULTS = [
         "evaluate: models/model.keras: is damaged, its MD5 is not the one in dvc.lock",
         "evaluate",
     ),
-    _damaged(
-        "evaluate: test images are damaged in DVC's cache",
-        "data/processed/test/images.npy",
-        "evaluate: data/processed/test: is damaged, its MD5 is not the one in dvc.lock",
-        "evaluate",
-        nightly=True,
+    nightly(
+        _damaged(
+            "evaluate: test images are damaged in DVC's cache",
+            "data/processed/test/images.npy",
+            "evaluate: data/processed/test: is damaged, its MD5 is not the one in dvc.lock",
+            "evaluate",
+        )
     ),
-    _damaged(
-        "train: training images are damaged in DVC's cache",
-        "data/processed/train/images.npy",
-        "train: data/processed/train: is damaged, its MD5 is not the one in dvc.lock",
-        "train",
-        nightly=True,
+    nightly(
+        _damaged(
+            "train: training images are damaged in DVC's cache",
+            "data/processed/train/images.npy",
+            "train: data/processed/train: is damaged, its MD5 is not the one in dvc.lock",
+            "train",
+        )
     ),
     _damaged(
         "preprocess: the raw data are damaged in DVC's cache",

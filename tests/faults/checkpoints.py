@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.fault import Fault, remove, shell, stage
+from tests.faults.fault import Fault, nightly, remove, shell, stage
 from tests.support import Workspace
 
 FOLDER = ".pipeline/checkpoints"
@@ -26,16 +26,13 @@ def _interrupt(workspace: Workspace) -> Path:
     return checkpoint
 
 
-def _damaged(
-    what: str, how: Callable[[Path], object], line: str, *, nightly: bool = False
-) -> Fault:
+def _damaged(what: str, how: Callable[[Path], object], line: str) -> Fault:
     return Fault(
         f"train: the checkpoint {what}",
         stage("train"),
         0,
         line,
         lambda workspace: how(_interrupt(workspace)),
-        nightly=nightly,
     )
 
 
@@ -56,23 +53,22 @@ def _flip(path: Path) -> None:
 
 
 FAULTS = [
-    _damaged("is whole", lambda path: path.touch(), "resuming after epoch", nightly=True),
-    _damaged(
-        "is empty", lambda path: path.write_bytes(b""), "ignored, it is damaged", nightly=True
-    ),
+    nightly(_damaged("is whole", lambda path: path.touch(), "resuming after epoch")),
+    nightly(_damaged("is empty", lambda path: path.write_bytes(b""), "ignored, it is damaged")),
     _damaged(
         "is cut off",
         lambda path: path.write_bytes(path.read_bytes()[:-100]),
         "ignored, it is damaged",
     ),
     _damaged("has one flipped bit", _flip, "ignored, it is damaged"),
-    _damaged("is a folder", _replace_by_folder, "ignored, it is damaged", nightly=True),
-    _damaged("is a link to nowhere", _replace_by_link, "ignored, it is damaged", nightly=True),
-    _damaged(
-        "of another training has its name",
-        lambda path: path.write_bytes(path.read_bytes()[:32][::-1] + path.read_bytes()[32:]),
-        "ignored, it is damaged",
-        nightly=True,
+    nightly(_damaged("is a folder", _replace_by_folder, "ignored, it is damaged")),
+    nightly(_damaged("is a link to nowhere", _replace_by_link, "ignored, it is damaged")),
+    nightly(
+        _damaged(
+            "of another training has its name",
+            lambda path: path.write_bytes(path.read_bytes()[:32][::-1] + path.read_bytes()[32:]),
+            "ignored, it is damaged",
+        )
     ),
     Fault(
         "train: a file is in the place of the folder of checkpoints",

@@ -1,7 +1,7 @@
 """What a fault is: something goes wrong, and what the pipeline must make of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support import Workspace
@@ -28,6 +28,11 @@ class Fault:
     incomplete: bool = False  # whether outputs may be missing until the next run
     nightly: bool = False  # differs little from others, so it is not tried with every change
     fast: bool = False  # takes less than a second, so it is also tried in the fast suite
+
+
+def nightly(fault: Fault) -> Fault:
+    """A row of a factory that is not tried with every change."""
+    return replace(fault, nightly=True)
 
 
 def strike(

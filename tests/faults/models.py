@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.artifacts import keras_bytes
 from pipeline.training import backend
-from tests.faults.fault import Fault, Prepare, change, remove, stage, write
+from tests.faults.fault import Fault, Prepare, change, nightly, remove, stage, write
 from tests.support import Workspace
 
 PATH = "models/model.keras"
@@ -31,14 +31,13 @@ def _bad(what: str, content: bytes) -> Fault:
     return Fault(f"evaluate: the model {what}", stage("evaluate"), 2, IS_NONE, prepare)
 
 
-def _changed(what: str, line: str, *, nightly: bool = False, **members: bytes | None) -> Fault:
+def _changed(what: str, line: str, **members: bytes | None) -> Fault:
     return Fault(
         f"evaluate: the model {what}",
         stage("evaluate"),
         2,
         line,
         change(PATH, lambda content: _repacked(content, **members)),
-        nightly=nightly,
     )
 
 
@@ -86,21 +85,22 @@ FAULTS = [
         IS_NONE,
         change(PATH, lambda content: content[:-100]),
     ),
-    _changed("has no weights", IS_NONE, nightly=True, model=None),
+    nightly(_changed("has no weights", IS_NONE, model=None)),
     _changed("has no configuration", IS_NONE, config=None),
     _changed("has damaged weights", IS_NONE, model=b"\x89HDF\r\n\x1a\n" + bytes(100)),
     _changed("has a configuration that is none", IS_NONE, config=b"[]"),
-    _changed("has a configuration of a number", IS_NONE, nightly=True, config=b"3"),
+    nightly(_changed("has a configuration of a number", IS_NONE, config=b"3")),
     _changed(
         "has a configuration without end",
         IS_NONE,
         config=(b'{"config":' * 5000 + b"1" + b"}" * 5000),
     ),
-    _changed(
-        "has a configuration that names another class",
-        IS_NONE,
-        nightly=True,
-        config=json.dumps({"module": "os", "class_name": "system", "config": {}}).encode(),
+    nightly(
+        _changed(
+            "has a configuration that names another class",
+            IS_NONE,
+            config=json.dumps({"module": "os", "class_name": "system", "config": {}}).encode(),
+        )
     ),
     _changed("has damaged metadata", IS_NONE, metadata=b"{"),
     Fault(
