@@ -18,48 +18,59 @@ value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
 unexport BASELINE JOBS METRIC MNIST NAME SEED SEEDS
 
+# Packages as pip collects them, on a terminal; exits as pip did.
+progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 1 ] && echo 1) ' \
+	/^Collecting / && terminal { printf "\r\033[K%d of about %d: %.50s", ++n, all, $$2; fflush() } \
+	/^Installing / { printf "%sinstalling them\n", terminal ? "\r\033[K" : ""; fflush() } \
+	/^exit / { exit $$2 }'
+
 .PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best restore
-.PHONY: test check bench lock
+.PHONY: test check bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(ready) params.schema.json ## Build .venv from requirements.lock, once
+setup: $(ready) params.schema.json ## Install requirements.lock into .venv, once
 
 # Bytecode is compiled even where PYTHONDONTWRITEBYTECODE is set: it halves the start of TensorFlow.
 # One package has no wheel; the hash of its source is checked like the others'.
 $(ready): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	"$(PYTHON) is Python %d.%d, 3.11 to 3.13 are supported: make setup PYTHON=python3.12" % v)'
-	$(PYTHON) -m venv --clear .venv
-	python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
-		--only-binary :all: --no-binary antlr4-python3-runtime -r requirements.lock
-	python -m compileall -q -j 0 .venv/lib
-	python -c 'import matplotlib.font_manager'
+	@echo 'Installing the packages of requirements.lock into .venv: 2 to 5 minutes, 2.6 GB on the disk.'
+	@$(PYTHON) -m venv .venv
+	@{ python -m pip install --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
+		--no-binary antlr4-python3-runtime -r requirements.lock; echo "exit $$?"; } | $(progress)
+	@echo 'compiling them, so that they start faster'
+	@python -m compileall -q -j 0 .venv/lib
+	@python -c 'import matplotlib.font_manager'
 	@touch $@
 
 # With it an editor completes and checks params.yaml.
 params.schema.json: pipeline/params.py $(ready)
 	@python -c 'from pipeline.params import schema; print(schema())' > $@
 
-demo: setup ## Run the four stages on the digits in this repository, without a download
-	dvc exp run --set-param dataset.name=digits
+demo: setup ## Run the four stages on a sample of MNIST that is in this repository
+	dvc exp run --set-param dataset.name=mnist_sample
 	@echo
-	@dvc metrics show metrics/train.json metrics/evaluate.json
+	@python -m pipeline.summary
 	@echo
-	@echo 'Pictures:       metrics/curves.png  metrics/confusion.png  metrics/mistakes.png'
-	@echo 'To MNIST:       dvc exp run --set-param dataset.name=mnist'
-	@echo 'As committed:   make restore'
-	@echo 'dvc is in .venv: source .venv/bin/activate'
+	@echo 'Next:'
+	@echo '  make restore repro          the same on all of MNIST, which is downloaded: 11 MB'
+	@echo '  source .venv/bin/activate   then change a number in params.yaml, and'
+	@echo '  dvc repro                   runs what depends on it'
 
 repro: setup ## Rerun the stages whose inputs changed, on the dataset in params.yaml
 	dvc repro
+	@echo
+	@python -m pipeline.summary
 
 restore: setup ## Go back to the committed parameters and results, and their data if the cache has it
 	@! git rev-parse --quiet --verify MERGE_HEAD > /dev/null || { echo 'a merge is in progress: conclude it, or' \
 	'abandon it with git merge --abort; make restore would drop the other side' >&2; exit 2; }
 	git restore --source=HEAD --staged --worktree params.yaml dvc.lock metrics
 	dvc checkout --quiet --allow-missing
+	@dvc status --quiet || echo 'data/ and models/ are not in the cache: make repro makes them again'
 
 verify: setup ## Check that the committed results come out again, in a clone, without any cache
 	python -m pipeline.verify
@@ -96,6 +107,9 @@ check: setup ## Lint, check the format, the types and the workflows
 
 bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the four archives
 	python -m benchmarks.bench $(call value_of,MNIST)
+
+clean: ## Remove .venv, so that make setup begins anew
+	rm -rf .venv
 
 lock: ## Renew requirements.lock: the newest versions that fit together, for every Python
 	tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install --quiet uv && \

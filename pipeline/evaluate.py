@@ -54,8 +54,8 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
     metrics = score(predictions, split.class_names, loss=loss, bins=params.calibration_bins)
     interval = metrics["accuracy_interval"]
     print(
-        f"accuracy {metrics['accuracy']:.2%} on {len(split.labels):,} test images, 95% interval "
-        f"{interval['low']:.2%} to {interval['high']:.2%}, {metrics['errors']:,} errors"
+        f"accuracy {metrics['accuracy']:.2%} on {len(split.labels):,} test images "
+        f"(95% interval {interval['low']:.2%} to {interval['high']:.2%})"
     )
     worst = most_confident_mistakes(predictions)[: params.mistakes]
     names = np.array(split.class_names)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import keras
 
     from pipeline.training.checkpoint import Checkpoint
+    from pipeline.training.progress import Progress
 
 MEMORY_SHARE = 0.25  # of the machine's memory: a larger training set is read from disk
 
@@ -30,7 +33,7 @@ class Trained(NamedTuple):
     network: "keras.Model"  # raw pixels to logits
     about: dict[str, Any]  # what its file says of it: the class names and the largest pixel
     history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy for each epoch
-    checkpoint: "Checkpoint"  # the last one, to delete once the network is saved
+    checkpoint: "Checkpoint | None"  # the last one, to delete once the network is saved
 
 
 class Outputs(NamedTuple):
@@ -49,9 +52,9 @@ def train(
     *,
     training: Split,
     validation: Split,
-    checkpoints: Path,
+    checkpoints: Path | None = None,
 ) -> Trained:
-    """Trains a new network.
+    """Trains a new network. A notebook can call it, too: it reads and writes no file of a stage.
 
     Args:
         model: what to build.
@@ -59,7 +62,8 @@ def train(
         augment: how to augment the training images.
         training: what to learn from.
         validation: what to score after every epoch.
-        checkpoints: the folder for the state after each epoch, from which a killed run resumes.
+        checkpoints: the folder for the state after each epoch, from which a killed run resumes;
+            None to save no state.
 
     Raises:
         InputError: the two splits do not fit each other or the parameters.
@@ -74,12 +78,13 @@ def train(
     from pipeline.training.engine import fit
     from pipeline.training.models import MODELS
     from pipeline.training.optimizers import make_loss, make_optimizer
-    from pipeline.training.progress import Progress, StopUnlessFinite
+    from pipeline.training.progress import Progress
 
-    checkpoint = Checkpoint(
-        checkpoints, _identity((model.settings, params, augment), (training, validation))
-    )
-    checkpoint.remove_abandoned()
+    checkpoint = None
+    if checkpoints:
+        identity = _identity((model.settings, params, augment), (training, validation))
+        checkpoint = Checkpoint(checkpoints, identity)
+        checkpoint.remove_abandoned()
     keras.utils.set_random_seed(params.seed)
     network = MODELS[model.name](
         training.images.shape[1:],
@@ -91,27 +96,42 @@ def train(
         f"{model.name}: {network.count_params():,} weights, "
         f"{len(training.labels):,} training images, {len(validation.labels):,} validation images"
     )
-    history = fit(
-        network,
-        training,
-        validation,
-        optimizer=make_optimizer(params, len(training.labels)),
-        loss=make_loss(params.label_smoothing),
-        epochs=params.epochs,
-        batch_size=params.batch_size,
-        seed=params.seed,
-        drop_last=params.drop_last,
-        augmentation=Augmentation(**augment.model_dump()),
-        streamed=training.images.nbytes > MEMORY_SHARE * backend.memory(),
-        callbacks=[Progress(params.epochs), StopUnlessFinite()],
-        checkpoint=checkpoint,
-    )
+    with _reporting(Progress(params.epochs), checkpoint) as progress:
+        history = fit(
+            network,
+            training,
+            validation,
+            optimizer=make_optimizer(params, len(training.labels)),
+            loss=make_loss(params.label_smoothing),
+            epochs=params.epochs,
+            batch_size=params.batch_size,
+            seed=params.seed,
+            drop_last=params.drop_last,
+            augmentation=Augmentation(**augment.model_dump()),
+            streamed=training.images.nbytes > MEMORY_SHARE * backend.memory(),
+            callbacks=[progress],
+            checkpoint=checkpoint,
+        )
     if len(history["loss"]) != params.epochs:
         raise TrainingError(
             f"training ended after {len(history['loss'])} of {params.epochs} epochs; run it again"
         )
     about = {"class_names": training.class_names, "largest_pixel": training.largest_pixel}
     return Trained(network, about, history, checkpoint)
+
+
+@contextmanager
+def _reporting(progress: "Progress", checkpoint: "Checkpoint | None") -> Iterator["Progress"]:
+    """Clears the bar of `progress` after the block, and says if a stopped training can resume."""
+    try:
+        yield progress
+    except (KeyboardInterrupt, SystemExit):
+        progress.close()
+        if checkpoint and checkpoint.path.exists():
+            print("stopped; the next dvc repro resumes after the last finished epoch")
+        raise
+    finally:
+        progress.close()
 
 
 def _check(params: Train, training: Split, validation: Split) -> None:
@@ -205,7 +225,8 @@ def main(params: Params) -> None:
         checkpoints=paths.CHECKPOINTS,
     )
     write(trained, Outputs(paths.MODEL, paths.HISTORY, paths.TRAIN_METRICS, paths.PROVENANCE))
-    trained.checkpoint.remove()
+    if trained.checkpoint:
+        trained.checkpoint.remove()
 
 
 if __name__ == "__main__":

@@ -72,6 +72,34 @@ DATASETS = {
                 ),
             ),
         ),
+        # In this repository, see data/mnist_sample/README.md: 10,000 and 2,000 images of MNIST.
+        Dataset(
+            name="mnist_sample",
+            class_names=DIGITS,
+            mirrors=("data/mnist_sample",),
+            files=(
+                File(
+                    TRAIN_IMAGES,
+                    7_840_016,
+                    "438ba099335a695db401b4cc1a9ebb5e26f3f6800536cda63de250fa022053bd",
+                ),
+                File(
+                    TRAIN_LABELS,
+                    10_008,
+                    "cdc933926617e78fa735e9296757e93f869734837ddb53260df98126675ca7c4",
+                ),
+                File(
+                    TEST_IMAGES,
+                    1_568_016,
+                    "544b11e980491b35ea0a29d267be603798a522d267bd875eefdf185f2a90b4ed",
+                ),
+                File(
+                    TEST_LABELS,
+                    2_008,
+                    "00c8ee896b56b1f141feedeefecd0ec606a7715b411eb44be7e1b1decd17e3fd",
+                ),
+            ),
+        ),
         # Zalando SE, MIT: 60,000 and 10,000 images of 28x28 pixels.
         Dataset(
             name="fashion_mnist",

@@ -21,6 +21,7 @@ from pipeline.data.split import Split
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.layers import for_training
+from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
 
 VALIDATION_BATCH = 2000  # images at once
@@ -74,6 +75,9 @@ def fit(
 
     Returns:
         `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
     """
     compiled = suits_xla(network)
     stream = RandomStream(seed, optimizer)
@@ -108,7 +112,7 @@ def fit(
             epochs=epochs,
             shuffle=False,
             validation_data=batches(validation, tf.range(len(validation.labels)), VALIDATION_BATCH),
-            callbacks=[shuffle, *callbacks, *([save] if save else [])],
+            callbacks=[shuffle, StopUnlessFinite(), *([save] if save else []), *callbacks],
             verbose=0,
         )
     return {name: [*history.get(name, []), *values] for name, values in added.history.items()}

@@ -57,7 +57,7 @@ FAULTS = [
         "download: there is no such dataset",
         "name: digits",
         "name: digit",
-        "dataset.name: found 'digit', expected one of mnist, fashion_mnist, digits; did you mean",
+        "dataset.name: found 'digit', expected one of mnist, mnist_sample, fashion_mnist, digits;",
         stage("download"),
     ),
     _edited(

@@ -30,12 +30,18 @@ def run(folder: Path, **changes: object) -> Trained:
 class Stop(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends a training after an epoch, as a setting of Keras's would."""
 
+    def __init__(self, _epochs: int) -> None:
+        super().__init__()
+
     def on_epoch_end(self, *_: object) -> None:
         self.model.stop_training = True
 
+    def close(self) -> None:
+        """Has no bar."""
+
 
 def test_a_training_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "Progress", lambda _epochs: Stop())
+    monkeypatch.setattr(progress, "Progress", Stop)
     with pytest.raises(TrainingError, match=f"ended after 1 of {PARAMS.train.epochs} epochs; run"):
         run(tmp_path)
 
