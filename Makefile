@@ -56,7 +56,7 @@ demo: setup ## Run the four stages on a sample of MNIST that is in this reposito
 	@python -m pipeline.summary
 	@echo
 	@echo 'Next:'
-	@echo '  make restore repro          the same on all of MNIST, which is downloaded: 11 MB'
+	@echo '  make restore repro          the same on all of MNIST, an 11 MB download'
 	@echo '  source .venv/bin/activate   then change a number in params.yaml, and'
 	@echo '  dvc repro                   runs what depends on it'
 

@@ -1,6 +1,5 @@
 """Stage 1: the dataset's files, decompressed and verified, into data/raw."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -85,9 +84,13 @@ def _provide(file: File, sources: list[str], store: Path, folder: Path, patience
 def main(params: Params) -> None:
     """Downloads the dataset that params.yaml names."""
     dataset = find(params.dataset.name)
-    own = os.environ.get("DATASET_MIRROR")
-    sources = [own, *dataset.mirrors] if own else list(dataset.mirrors)
-    download(dataset, sources, raw=paths.RAW, store=paths.DOWNLOADS, metrics=paths.DOWNLOAD_METRICS)
+    download(
+        dataset,
+        mirrors.mirrors_of(dataset),
+        raw=paths.RAW,
+        store=paths.DOWNLOADS,
+        metrics=paths.DOWNLOAD_METRICS,
+    )
 
 
 if __name__ == "__main__":

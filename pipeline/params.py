@@ -241,13 +241,25 @@ def load(path: Path) -> Params:
         ) from error
     if len(content) > LARGEST:
         raise InputError(f"{path}: found {len(content):,} bytes, expected at most {LARGEST:,}")
-    params = read_yaml(content, str(path))
+    return check(read_yaml(content, str(path)), str(path))
+
+
+def check(params: object, source: str) -> Params:
+    """Checks the content of a params.yaml.
+
+    Args:
+        params: nested mappings.
+        source: where they come from, for messages.
+
+    Raises:
+        InputError: with a line for everything in it that is not allowed.
+    """
     if not isinstance(params, dict):
         kind = "nothing" if params is None else f"a {type(params).__name__}"
         raise InputError(
-            f"{path}: found {kind}, expected sections: {', '.join(Params.model_fields)}"
+            f"{source}: found {kind}, expected sections: {', '.join(Params.model_fields)}"
         )
-    return _validate(Params, params, str(path))
+    return _validate(Params, params, source)
 
 
 def check_gate(section: dict[str, Any], source: str) -> Gate:

@@ -71,12 +71,9 @@ def train(
     """
     _check(params, training, validation)
     backend.start()
-    import keras
-
     from pipeline.training.augment import Augmentation
     from pipeline.training.checkpoint import Checkpoint
     from pipeline.training.engine import fit
-    from pipeline.training.models import MODELS
     from pipeline.training.optimizers import make_loss, make_optimizer
     from pipeline.training.progress import Progress
 
@@ -85,13 +82,7 @@ def train(
         identity = _identity((model.settings, params, augment), (training, validation))
         checkpoint = Checkpoint(checkpoints, identity)
         checkpoint.remove_abandoned()
-    keras.utils.set_random_seed(params.seed)
-    network = MODELS[model.name](
-        training.images.shape[1:],
-        len(training.class_names),
-        1 / max(1, training.largest_pixel),
-        **model.settings.model_dump(),
-    )
+    network = build(model, training, params.seed)
     print(
         f"{model.name}: {network.count_params():,} weights, "
         f"{len(training.labels):,} training images, {len(validation.labels):,} validation images"
@@ -118,6 +109,28 @@ def train(
         )
     about = {"class_names": training.class_names, "largest_pixel": training.largest_pixel}
     return Trained(network, about, history, checkpoint)
+
+
+def build(model: Model, training: Split, seed: int) -> "keras.Model":
+    """A new network for images and classes like those of `training`: raw pixels to logits.
+
+    Args:
+        model: its architecture and settings.
+        training: the images that it will learn from.
+        seed: determines the initial weights.
+    """
+    backend.start()
+    import keras
+
+    from pipeline.training.models import MODELS
+
+    keras.utils.set_random_seed(seed)
+    return MODELS[model.name](
+        training.images.shape[1:],
+        len(training.class_names),
+        1 / max(1, training.largest_pixel),
+        **model.settings.model_dump(),
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import re
 import signal
 import sys
@@ -26,7 +27,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
-from pipeline.data.datasets import File
+from pipeline.data.datasets import Dataset, File
 from pipeline.errors import InputError, IntegrityError, NetworkError, PipelineError
 
 CHUNK = 1 << 16  # bytes
@@ -46,6 +47,12 @@ class Patience:
     read: float = 30  # for the next bytes
     file: float = 600  # for one file, retries included
     backoff: float = 0.5  # before the first retry; it doubles with each
+
+
+def mirrors_of(dataset: Dataset) -> list[str]:
+    """Where to look for its files, in this order: the user's DATASET_MIRROR first."""
+    own = os.environ.get("DATASET_MIRROR")
+    return [own, *dataset.mirrors] if own else list(dataset.mirrors)
 
 
 def check(mirror: str) -> None:
