@@ -19,8 +19,9 @@ option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
 unexport BASELINE JOBS METRIC MNIST NAME SEED SEEDS
 
 # Packages as pip collects them, on a terminal; exits as pip did.
-progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 1 ] && echo 1) ' \
-	/^Collecting / && terminal { printf "\r\033[K%d of about %d: %.50s", ++n, all, $$2; fflush() } \
+progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 2 ] && echo 1) ' \
+	/^(Collecting|Processing) / && terminal { \
+		sub(".*/", "", $$2); printf "\r\033[K%d of about %d: %.50s", ++n, all, $$2; fflush() } \
 	/^Installing / { printf "%sinstalling them\n", terminal ? "\r\033[K" : ""; fflush() } \
 	/^exit / { exit $$2 }'
 
@@ -37,9 +38,9 @@ setup: $(ready) params.schema.json ## Install requirements.lock into .venv, once
 $(ready): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	"$(PYTHON) is Python %d.%d, 3.11 to 3.13 are supported: make setup PYTHON=python3.12" % v)'
-	@echo 'Installing the packages of requirements.lock into .venv: 2 to 5 minutes, 2.6 GB on the disk.'
+	@echo 'Installing requirements.lock into .venv: 2 to 5 minutes, 2.6 GB on the disk'
 	@$(PYTHON) -m venv .venv
-	@{ python -m pip install --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
+	@{ python -u -m pip install --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
 		--no-binary antlr4-python3-runtime -r requirements.lock; echo "exit $$?"; } | $(progress)
 	@echo 'compiling them, so that they start faster'
 	@python -m compileall -q -j 0 .venv/lib
