@@ -112,8 +112,21 @@ bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the fo
 clean: ## Remove .venv, so that make setup begins anew
 	rm -rf .venv
 
-lock: ## Renew requirements.lock: the newest versions that fit together, for every Python
-	tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install --quiet uv && \
-		$$tool/bin/uv pip compile pyproject.toml --group dev --universal --upgrade --quiet \
-		--generate-hashes --no-header --no-annotate --output-file requirements.lock; \
-		status=$$?; rm -rf $$tool; exit $$status
+# Other groups of pyproject.toml, each with a lock of what it adds to requirements.lock. All are
+# resolved at once, so that a package has one version in all of them.
+extra_groups := notebook remotes servers
+
+lock: ## Renew the locks: the newest versions that fit together, for every Python
+	@set -e; tool=$$(mktemp -d); trap 'rm -rf "$$tool"' EXIT; \
+	$(PYTHON) -m venv "$$tool"; "$$tool/bin/pip" install --quiet uv; \
+	compile() { \
+		"$$tool/bin/uv" pip compile pyproject.toml --universal --quiet --no-header --no-annotate \
+			"$$@" > /dev/null; \
+	}; \
+	compile --group dev $(extra_groups:%=--group %) --upgrade --output-file "$$tool/all"; \
+	compile --group dev --constraint "$$tool/all" --generate-hashes --output-file requirements.lock; \
+	locked=$$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' requirements.lock); \
+	for group in $(extra_groups); do \
+		compile --group $$group --constraint "$$tool/all" --generate-hashes $$locked \
+			--output-file requirements-$$group.lock; \
+	done
