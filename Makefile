@@ -26,7 +26,7 @@ progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 2 ] &
 	/^exit / { exit $$2 }'
 
 .PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best restore
-.PHONY: test check bench lock clean
+.PHONY: notebook test check bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -87,6 +87,14 @@ experiment: setup ## Run a set of experiments/sets.yaml: make experiment NAME=cn
 
 lesson: setup ## Run the experiments of the lesson: make lesson SEEDS=5 JOBS=1
 	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(call option,--jobs,JOBS)
+
+notebook: .venv/.notebook ## Open the lesson as a notebook, in a browser
+	jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) docs/lesson.ipynb
+
+.venv/.notebook: requirements-notebook.lock $(ready)
+	@echo 'Installing requirements-notebook.lock into .venv: JupyterLab, about a minute'
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 ladder: setup ## Measure a set over several seeds: make ladder NAME=mlp-best SEEDS=5
 	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)
