@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from experiments import queue, sets
 from experiments.spread import percent
@@ -33,11 +35,26 @@ SAYS = {
     "lesson-deeper-16-16-16": "close to 128 neurons",
     "lesson-deeper-32-16-16": "close to 128 neurons",
 }
-PANELS = {
-    "Neurons and layers": ("20-epochs", "16-neurons", "deeper"),
-    "Solver and learning rate": ("10-epochs", "sgd", "rate"),
+PANELS = {  # the sets of each, with what tells them apart, and a colour that has one meaning
+    "Adam, learning rate 0.001": {
+        "20-epochs": ("128 neurons", "tab:blue"),
+        "deeper-32-16-16": ("32-16-16 neurons", "tab:purple"),
+        "deeper-16-16": ("16-16 neurons", "tab:green"),
+        "deeper-16-16-16": ("16-16-16 neurons", "tab:red"),
+        "16-neurons": ("16 neurons", "tab:orange"),
+    },
+    "128 neurons": {
+        "10-epochs": ("Adam, rate 0.001", "tab:blue"),
+        "rate-1e-4": ("Adam, rate 0.0001", "tab:olive"),
+        "rate-1e-2": ("Adam, rate 0.01", "tab:cyan"),
+        "sgd": ("SGD, rate 0.01", "tab:brown"),
+        "rate-1e-5": ("Adam, rate 0.00001", "tab:pink"),
+        "rate-1e-1": ("Adam, rate 0.1", "tab:gray"),
+    },
 }
 LOWEST = 0.85  # accuracy below which a curve leaves the picture
+DENSE = 10  # epochs up to which each has a tick
+LINE = 0.055  # height of a line of text, as a share of the height of a panel
 HEADER = (
     "| experiment | weights | training images, after 1 | 2 | the last | test images, after 3 | 10 "
     "| 20 | the lesson says |\n|" + "---|" * 9
@@ -67,42 +84,77 @@ def curves(histories_of: Mapping[str, Histories]) -> Figure:
     Args:
         histories_of: the histories of each set.
     """
-    figure = Figure(figsize=(10, 8))
+    figure = Figure(figsize=(12, 8.4))
     panels = figure.subplots(2, len(PANELS), sharey="row", squeeze=False)
+    lowest = min(min(history["val_accuracy"]) for one in histories_of.values() for history in one)
+    bottom = max(lowest - 0.01, LOWEST)
     for column, (title, members) in enumerate(PANELS.items()):
-        shown = {
-            name: histories
-            for name, histories in histories_of.items()
-            if name.removeprefix(PREFIX).startswith(members)
-        }
         for axes, key in zip(panels[:, column], ("accuracy", "val_accuracy"), strict=True):
-            for name, histories in shown.items():
-                values = np.array([history[key] for history in histories])  # (seeds, epochs)
-                epochs = np.arange(1, values.shape[1] + 1)
-                (line,) = axes.plot(
-                    epochs,
-                    values.mean(axis=0),
-                    label=name.removeprefix(PREFIX),
-                )
-                axes.fill_between(
-                    epochs,
-                    values.min(axis=0),
-                    values.max(axis=0),
-                    color=line.get_color(),
-                    alpha=0.2,
-                )
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-            axes.grid(alpha=0.3)
+            values_of = {  # (seeds, epochs) by label and colour
+                shown: np.array([history[key] for history in histories_of[PREFIX + name]])
+                for name, shown in members.items()
+            }
+            _panel(axes, values_of, bottom)
         panels[0, column].set_title(title)
         panels[1, column].set_xlabel("epoch")
-        panels[1, column].legend(frameon=False, loc="lower right", fontsize=8)
     panels[0, 0].set_ylabel("accuracy on the training images")
     panels[1, 0].set_ylabel("accuracy on the test images")
-    lowest = min(min(history["val_accuracy"]) for one in histories_of.values() for history in one)
-    for axes in panels.ravel():
-        axes.set_ylim(max(lowest - 0.01, LOWEST), 1)
+    seeds = len(next(iter(histories_of.values())))
+    figure.suptitle(
+        f"Seeds: {seeds}. Lines: their means. Bands: from the lowest to the highest.",
+        fontsize="medium",
+        x=0.01,
+        ha="left",
+    )
     return figure
+
+
+def _panel(
+    axes: Axes, values_of: Mapping[tuple[str, str], NDArray[np.float64]], bottom: float
+) -> None:
+    """Draws lines from `bottom` to 1, each with its label where it ends."""
+    axes.set_ylim(bottom, 1)
+    ends = []  # of the lines: height, label and colour
+    below = []  # what is left out
+    for (label, colour), values in values_of.items():
+        mean = values.mean(axis=0)
+        if mean.max() < bottom:
+            below.append(f"{label}, {mean[-1]:.0%} at the end")
+            continue
+        epochs = np.arange(1, len(mean) + 1)
+        axes.plot(epochs, mean, label=label, color=colour)
+        axes.fill_between(
+            epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0
+        )
+        ends.append((mean[-1], label, colour))
+    last = max(values.shape[1] for values in values_of.values())
+    ends.sort()
+    heights = spread(np.array([height for height, _, _ in ends]), LINE * (1 - bottom))
+    for (end, label, colour), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            label,
+            xy=(last, end),
+            xytext=(1.06, height),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "shrinkA": 1, "shrinkB": 0},
+            annotation_clip=False,
+        )
+    if below:
+        text = "\n".join(["below the picture:", *below])
+        axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", color="0.35", fontsize=9)
+    step = 1 if last <= DENSE else 5
+    axes.set_xticks(sorted({1, *range(step, last, step), last}))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.margins(x=0.02)
+    axes.grid(alpha=0.3)
+
+
+def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """`heights`, which ascend, moved apart to `gap` at least, by the least squares."""
+    steps = gap * np.arange(len(heights))
+    apart: NDArray[np.float64] = isotonic_regression(heights - steps).x + steps
+    return apart
 
 
 def embed(page: str, table: str) -> str:
