@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 TRAINING, VALIDATION = "tab:blue", "tab:orange"
 DARK = 0.7  # share of the most frequent mistake from which a cell gets white text
-NAME_LENGTH = 2  # longest class name that is written horizontally under a matrix
+MATRIX = 30  # classes up to which a whole confusion matrix is readable
+UPRIGHT = 2  # characters of the longest class name that is written horizontally under a matrix
+LONGEST = 16  # characters of a class name that are shown
 
 
 @contextmanager
@@ -32,6 +34,7 @@ def style(ink: str = "black") -> Iterator[None]:
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.titlelocation": "left",
+                "text.parse_math": False,  # a class may be called $
                 "text.color": ink,
                 "axes.edgecolor": ink,
                 "axes.labelcolor": ink,
@@ -79,47 +82,82 @@ def by_epoch(axes: Axes, name: str) -> None:
 
 
 def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> Figure:
-    """Which class was taken for which; only mistakes are coloured.
+    """Which class was taken for which, and the share of each class that was right.
+
+    Only mistakes are coloured. Of more than MATRIX classes it shows those with the most mistakes.
 
     Args:
         counts: (C, C) images by actual (row) and predicted class (column).
         class_names: C names.
     """
-    figure = Figure(figsize=(6.6, 6.2))
+    images, right = counts.sum(axis=1), np.diag(counts)
+    mistakes = counts - np.diag(right)
+    by_mistakes = np.argsort(-(mistakes.sum(axis=0) + mistakes.sum(axis=1)), kind="stable")
+    shown = np.sort(by_mistakes[:MATRIX])
+    cells, of_another = counts[np.ix_(shown, shown)], mistakes[np.ix_(shown, shown)]
+    names = [shortened(class_names[index]) for index in shown]
+    most = max(1, of_another.max())
+    side = max(6.2, 0.5 * len(shown) + 1)  # inches
+    figure = Figure(figsize=(side + 0.9, side))
     axes = figure.subplots()
-    mistakes = counts - np.diag(np.diag(counts))
-    most = max(1, mistakes.max())
-    axes.imshow(np.ma.masked_equal(mistakes, 0), cmap="Reds", vmin=0, vmax=1.25 * most)
-    for (row, column), count in np.ndenumerate(counts):
-        right = row == column
-        if right:
+    axes.imshow(np.ma.masked_equal(of_another, 0), cmap="Reds", vmin=0, vmax=1.25 * most)
+    for (row, column), count in np.ndenumerate(cells):
+        is_right = row == column
+        if is_right:
             axes.add_patch(mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, color="0.92"))
         if count:
             axes.text(
                 column,
                 row,
-                f"{count}",
+                f"{count:,}",
                 ha="center",
                 va="center",
                 fontsize=9,
-                weight="bold" if right else "normal",
-                color="white" if not right and count > DARK * most else "black",
+                weight="bold" if is_right else "normal",
+                color="white" if not is_right and count > DARK * most else "black",
             )
-    ticks = range(len(class_names))
-    upright = max(map(len, class_names)) <= NAME_LENGTH
+    ticks = range(len(shown))
+    upright = max(map(len, names)) <= UPRIGHT
     axes.set_xticks(
-        ticks, class_names, rotation=0 if upright else 45, ha="center" if upright else "right"
+        ticks,
+        names,
+        rotation=0 if upright else 45,
+        rotation_mode="anchor",
+        ha="center" if upright else "right",
+        va="top" if upright else "center",
     )
-    axes.set_yticks(ticks, class_names)
-    right, total = np.trace(counts), counts.sum()
-    axes.set(
-        title=f"{total - right:,} of {total:,} taken for another class (red)",
-        xlabel="predicted",
-        ylabel="actual",
-    )
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    axes.set_yticks(ticks, names)
+    rates = axes.secondary_yaxis("right")
+    rates.set_yticks(ticks, [rate(right[index], images[index]) for index in shown])
+    rates.set_ylabel("share that was right")
+    total = counts.sum()
+    title = f"{total - right.sum():,} of {total:,} taken for another class (red)"
+    if len(shown) < len(class_names):
+        title += f"; the {len(shown)} of {len(class_names)} classes with the most mistakes"
+    axes.set(title=title, xlabel="predicted", ylabel="actual")
+    for one in (axes, rates):
+        one.tick_params(length=0)
+        one.spines[:].set_visible(False)
     return figure
+
+
+def rate(right: int, images: int) -> str:
+    """The share `right` of `images` in percent: 100% only if it is all of them."""
+    if not images:
+        return ""
+    return "100%" if right == images else not_rounded_up(right / images, 1)
+
+
+def not_rounded_up(share: float, digits: int) -> str:
+    """A share in percent, which is never shown as 100%."""
+    most = 1 - 10.0 ** -(digits + 2)
+    return f"{share:.{digits}%}" if round(share, digits + 2) <= most else f"> {most:.{digits}%}"
+
+
+def shortened(name: str) -> str:
+    """A class name of at most LONGEST characters: the middle of a longer one is left out."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"
 
 
 def mistakes(
@@ -140,7 +178,7 @@ def mistakes(
     """
     columns = max(1, min(5, len(images)))
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.75 * columns + 0.4, 2.1 * rows + 0.5))
+    figure = Figure(figsize=(1.75 * columns + 0.4, 2.2 * rows + 0.5))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -151,6 +189,12 @@ def mistakes(
         axes.spines[:].set(visible=True, color="0.85")
         axes.set(xticks=[], yticks=[])
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=max(1, largest_pixel))
-        axes.set_title(f"{truth}, taken for {guess}\n{sure:.2%} sure", fontsize=9, loc="center")
-    figure.suptitle("Most confident mistakes" if len(images) else "No mistakes")
+        lines = (
+            shortened(truth),
+            f"taken for {shortened(guess)}",
+            f"{not_rounded_up(sure, 2)} sure",
+        )
+        axes.set_title("\n".join(lines), fontsize=8)
+    title = "Most confident mistakes" if len(images) else "No mistakes"
+    figure.suptitle(title, x=0.06 / figure.get_figwidth(), ha="left")
     return figure

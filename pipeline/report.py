@@ -37,7 +37,6 @@ from pipeline.repository import WORKING_TREE, Commit, Source, changed_files, git
 TEMPLATE = "report.html"
 SHOWN = 48  # images of a kind that are drawn
 INK = "#010203"  # of text and axes in charts; the page replaces it with its own colour
-MATRIX = 30  # classes up to which a confusion matrix is readable
 
 
 def report(name: str | None) -> str:
@@ -94,7 +93,7 @@ def _pictures(here: Results, indices: Sequence[int]) -> list[dict[str, Any]]:
             "index": index,
             "actual": names[predictions.labels[index]],
             "predicted": names[predictions.predicted[index]],
-            "probability": predictions.probability[index],
+            "sure": figures.not_rounded_up(float(predictions.probability[index]), 2),
             "picture": split and _png(split.images[index], split.largest_pixel),
         }
         for index in indices
@@ -170,7 +169,7 @@ def _svg(figure: Figure, name: str) -> Markup:
 def _confusion(here: Results) -> NDArray[np.intp] | None:
     """(C, C) images by actual and predicted class, None if there are too many classes to read."""
     classes = len(here.class_names)
-    return score.confusion(here.predictions, classes) if classes <= MATRIX else None
+    return score.confusion(here.predictions, classes) if classes <= figures.MATRIX else None
 
 
 def _most_frequent_mistake(confusion: NDArray[np.intp] | None) -> int:

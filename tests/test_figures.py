@@ -47,3 +47,54 @@ def test_a_count_stands_in_its_cell(row: int, column: int) -> None:
         ((column, row), "42")
     ]
     assert axes.get_title(loc="left") == "42 of 42 taken for another class (red)"
+
+
+def test_the_share_of_each_class_that_was_right() -> None:
+    counts = np.array([[1999, 1, 0], [0, 1500, 0], [0, 0, 0]])
+    with figures.style():
+        axes = figures.confusion_matrix(counts, ("a", "b", "c")).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["1,999", "1", "1,500"]
+    (rates,) = axes.child_axes
+    assert [label.get_text() for label in rates.get_yticklabels()] == ["> 99.9%", "100%", ""]
+
+
+def test_of_many_classes_those_with_the_most_mistakes() -> None:
+    counts = np.diag(np.full(200, 10))
+    counts[150, 7] = counts[3, 199] = 2
+    with figures.style():
+        axes = figures.confusion_matrix(counts, tuple(map(str, range(200)))).axes[0]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(shown) == figures.MATRIX
+    assert {"3", "7", "150", "199"} < set(shown)
+    assert shown == sorted(shown, key=int)
+    assert axes.get_title(loc="left") == (
+        "4 of 2,004 taken for another class (red); the 30 of 200 classes with the most mistakes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "shown"),
+    [
+        (0.5, 2, "50.00%"),
+        (0.99994, 2, "99.99%"),
+        (0.99996, 2, "> 99.99%"),
+        (1.0, 2, "> 99.99%"),
+        (0.9994, 1, "99.9%"),
+        (0.9996, 1, "> 99.9%"),
+    ],
+)
+def test_a_share_is_not_rounded_up_to_all(share: float, digits: int, shown: str) -> None:
+    assert figures.not_rounded_up(share, digits) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ankle boot", "Ankle boot"),
+        ("0123456789abcdef", "0123456789abcdef"),
+        ("number of a class 1", "number o…class 1"),
+        ("$", "$"),
+    ],
+)
+def test_a_long_name_loses_its_middle(name: str, shown: str) -> None:
+    assert figures.shortened(name) == shown

@@ -26,7 +26,8 @@ def console(verdict: Verdict) -> str:
     if verdict.comparison and verdict.comparison.newly_wrong:
         shown = [str(image.index) for image in verdict.comparison.newly_wrong[:SHOWN]]
         more = len(verdict.comparison.newly_wrong) - len(shown)
-        lines.append(f"newly wrong: {', '.join(shown)}{f' and {more} more' if more else ''}")
+        which = f"{', '.join(shown)}{f' and {more} more' if more else ''}"
+        lines.append(f"newly wrong: test image{'s' if len(shown) > 1 else ''} {which}")
     return "\n".join([*lines, *map(printable, remarks(verdict))]) + "\n"
 
 
