@@ -1,13 +1,16 @@
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.browser import Browser, offline_browser
 from tests.support import REPOSITORY, STAGES, Start, Workspace, copy_repository, suite_params
 
 MNIST = {
@@ -83,6 +86,26 @@ def reproduced(fresh: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wo
 def workspace(reproduced: Workspace, tmp_path: Path) -> Workspace:
     """A reproduced copy to change."""
     return reproduced.copy(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def compared(reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A second commit, whose model has another learning rate. Not to be changed: copy it."""
+    workspace = reproduced.copy(tmp_path_factory.mktemp("compared") / "repository")
+    workspace.set("train.learning_rate", 0.02)
+    assert workspace.repro() == ["train", "evaluate"]
+    workspace.commit("Changed")
+    return workspace
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """Headless Chromium, where it is installed."""
+    if not shutil.which("chromium"):
+        pytest.skip("chromium is not installed")
+    (tmp_path / "browser").mkdir()
+    with offline_browser(tmp_path / "browser") as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -133,17 +133,6 @@ def test_dvc_shows_something_useful(command: str, expected: str, reproduced: Wor
     assert expected in reproduced.run(*command.split()).stdout
 
 
-def test_dvc_draws_the_plots(workspace: Workspace) -> None:
-    workspace.run("dvc", "plots", "show")
-    page = (workspace.root / "dvc_plots/index.html").read_text()
-    for title in ("Accuracy by epoch", "Loss by epoch", "Confusion matrix of the test images"):
-        assert title in page
-    static = workspace.root / "dvc_plots/static"
-    assert {path.name for path in static.glob("workspace_*.png")} == {
-        f"workspace_metrics_{name}.png" for name in ("confusion", "curves", "mistakes")
-    }
-
-
 @pytest.mark.parametrize(
     ("stage", "missing", "message"),
     [

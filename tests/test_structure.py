@@ -149,6 +149,8 @@ def test_metrics_and_plots_are_in_git() -> None:
         for output in [*stage.get("metrics", []), *stage.get("plots", [])]:
             (options,) = output.values()
             assert options["cache"] is False
+        # One of these without a cache would switch off the run cache of its stage.
+        assert all(isinstance(output, str) for output in stage.get("outs", []))
 
 
 def test_the_package_can_be_installed(fresh: Workspace, tmp_path: Path) -> None:
