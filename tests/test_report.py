@@ -60,7 +60,7 @@ def test_a_page_of_its_own(
     assert 'src="data:image/png;base64,' in page
     assert f'alt="test image {surest[0]}"' in page
     newly = re.fullmatch(r"newly wrong: test images? (\d+)\b.*", verdict[-1])
-    assert not newly or f"test image {newly[1]}<" in page
+    assert not newly or f"image {newly[1]}<" in page
     metrics = json.loads(Path("metrics/evaluate.json").read_text())
     assert f"<td>{metrics['errors']}</td>" in page
 
