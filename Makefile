@@ -3,6 +3,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
 
+# Other groups of pyproject.toml, each with a lock of what it adds to requirements.lock. All are
+# resolved at once, so that a package has one version in all of them.
+extra_groups := notebook remotes servers
+
 # What would make Python import something other than this folder and .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH
 
@@ -26,7 +30,7 @@ progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 2 ] &
 	/^exit / { exit $$2 }'
 
 .PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best restore
-.PHONY: notebook test check bench lock clean
+.PHONY: extras notebook test check bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +49,13 @@ $(ready): requirements.lock
 	@echo 'compiling them, so that they start faster'
 	@python -m compileall -q -j 0 .venv/lib
 	@python -c 'import matplotlib.font_manager'
+	@touch $@
+
+extras: $(extra_groups:%=.venv/.%) ## Install the other locks, too: for the notebook, remotes, long tests
+
+.venv/.%: requirements-%.lock $(ready)
+	@echo 'Installing $< into .venv'
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # With it an editor completes and checks params.yaml.
@@ -91,11 +102,6 @@ lesson: setup ## Run the experiments of the lesson: make lesson SEEDS=5 JOBS=1
 notebook: .venv/.notebook ## Open the lesson as a notebook, in a browser
 	jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) docs/lesson.ipynb
 
-.venv/.notebook: requirements-notebook.lock $(ready)
-	@echo 'Installing requirements-notebook.lock into .venv: JupyterLab, about a minute'
-	@python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
-	@touch $@
-
 ladder: setup ## Measure a set over several seeds: make ladder NAME=mlp-best SEEDS=5
 	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)
 
@@ -119,10 +125,6 @@ bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the fo
 
 clean: ## Remove .venv, so that make setup begins anew
 	rm -rf .venv
-
-# Other groups of pyproject.toml, each with a lock of what it adds to requirements.lock. All are
-# resolved at once, so that a package has one version in all of them.
-extra_groups := notebook remotes servers
 
 lock: ## Renew the locks: the newest versions that fit together, for every Python
 	@set -e; tool=$$(mktemp -d); trap 'rm -rf "$$tool"' EXIT; \
