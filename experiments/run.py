@@ -1,8 +1,9 @@
 """Runs one named set of parameters in this folder, by `dvc exp run`."""
 
 import argparse
+import os
 import shlex
-import subprocess
+from typing import NoReturn
 
 from experiments import sets
 from pipeline.program import Parser, run
@@ -19,11 +20,11 @@ def parser() -> Parser:
     return arguments
 
 
-def main(options: argparse.Namespace) -> int:
-    """Prints the command, runs it, and returns its exit code."""
+def main(options: argparse.Namespace) -> NoReturn:
+    """Prints the command, and becomes it, so that Ctrl-C waits until DVC has tidied up."""
     command = ("exp", "run", *sets.changes(sets.settings(options.name, options.seed)))
-    print(shlex.join(("dvc", *command)))
-    return subprocess.run((*DVC, *command), check=False).returncode  # noqa: S603
+    print(shlex.join(("dvc", *command)), flush=True)
+    os.execv(DVC[0], (*DVC, *command))  # noqa: S606, no shell
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ def named(name: str) -> Flat:
     sets = load()
     if name in sets:
         return sets[name]
+    if not name:
+        raise InputError(
+            f"NAME is missing; name a set of {SETS.name}, such as NAME=cnn-small: {', '.join(sets)}"
+        )
     near = get_close_matches(name, sets, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise InputError(f"{name!r}: no such experiment, expected one of {', '.join(sets)}{hint}")
@@ -55,16 +59,24 @@ def values(content: bytes, source: str) -> Flat:
     return dict(flat(params))
 
 
+def committed() -> Flat:
+    """The parameters of the last commit.
+
+    Those in this folder do not count where experiments are compared: one may have left them.
+
+    Raises:
+        InputError: there is no commit.
+    """
+    return values(find_commit("HEAD").read(paths.PARAMS), f"HEAD:{paths.PARAMS}")
+
+
 def settings(name: str, seed: int) -> Flat:
     """All parameters of an experiment: those of the last commit, changed by the set `name`.
-
-    Those in this folder do not count: an earlier experiment may have left them.
 
     Raises:
         InputError: there is no such set, or no commit.
     """
-    committed = find_commit("HEAD").read(paths.PARAMS)
-    return values(committed, f"HEAD:{paths.PARAMS}") | named(name) | {"train.seed": seed}
+    return committed() | named(name) | {"train.seed": seed}
 
 
 def changes(wanted: Flat) -> list[str]:

@@ -34,6 +34,14 @@ def test_an_unknown_set(fresh: Workspace) -> None:
     assert result.stderr.endswith("; did you mean cnn-small?\n")
 
 
+@pytest.mark.parametrize("module", ["experiments.run", "experiments.ladder"])
+def test_no_name(module: str, fresh: Workspace) -> None:
+    result = fresh.module(module, "")  # as make does without NAME
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert ": NAME is missing; name a set of sets.yaml, such as NAME=cnn-small" in result.stderr
+    assert ": default, mlp-best, " in result.stderr
+
+
 @pytest.mark.parametrize("content", ["- default", "default: 3", "default: [3]"])
 def test_sets_that_are_none(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "sets.yaml"
