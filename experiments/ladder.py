@@ -29,7 +29,7 @@ def parser() -> Parser:
     arguments = Parser("experiments.ladder", __doc__)
     arguments.add_argument("name", help="a set in experiments/sets.yaml")
     arguments.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="how many (default: %(default)s)"
+        "--seeds", type=queue.count, default=5, metavar="N", help="how many (default: %(default)s)"
     )
     return arguments
 

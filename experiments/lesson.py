@@ -174,10 +174,18 @@ def parser() -> Parser:
     """The arguments of the program."""
     arguments = Parser("experiments.lesson", __doc__)
     arguments.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="of each set (default: %(default)s)"
+        "--seeds",
+        type=queue.count,
+        default=5,
+        metavar="N",
+        help="of each set (default: %(default)s)",
     )
     arguments.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at once (default: %(default)s)"
+        "--jobs",
+        type=queue.count,
+        default=1,
+        metavar="N",
+        help="runs at once (default: %(default)s)",
     )
     return arguments
 

@@ -4,27 +4,36 @@ A run is called NAME-seed-N after its set of parameters, and belongs to the comm
 out. One that exists already is not run again.
 """
 
-import re
+import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments import sets
+from experiments import logs, sets
+from experiments.progress import Display, Watch
 from pipeline import paths
 from pipeline.errors import InputError, TrainingError
 from pipeline.records import read_history, read_json
-from pipeline.repository import DVC, Commit, dvc, git
+from pipeline.repository import DVC, Commit, dvc, find_commit, git
 
-LOOK = 2  # seconds between two looks at what has finished
+LOOK = 2  # seconds between two looks at what runs and what has finished
 ASK = 20  # seconds between two questions to DVC, which takes a second to answer
 PATIENCE = 6  # answers without a worker: a busy one does not always answer in time
+COMMITTED = "(committed)"  # stands for a name; DVC's have no parentheses
 NO_WORKER = "Worker status: 0 active, 0 idle"  # in the words of `dvc queue status`
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+QUEUED = "{} of {} were queued; run this again to go on, or: dvc queue remove --queued"
+GOES_ON = "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it"
 
 
 @dataclass(frozen=True)
@@ -52,18 +61,10 @@ class Run:
 
     def seconds(self) -> float | None:
         """Of all its epochs, if it was trained here; None if DVC took it from a cache."""
-        return training_seconds(dvc("queue", "logs", self.name, check=False))
+        return logs.training_seconds(dvc("queue", "logs", self.name, check=False))
 
     def _metrics(self, path: Path) -> dict[str, Any]:
         return read_json(self.commit.read(path), f"{self.name}:{path}")
-
-
-def training_seconds(log: str) -> float | None:
-    """The sum over the epochs in the log of a stage, None if one is missing."""
-    epochs = re.findall(r"^epoch +(\d+)/(\d+) .* ([\d.]+) s$", log, re.MULTILINE)
-    if not epochs or len(epochs) != int(epochs[0][1]):
-        return None
-    return sum(float(seconds) for _, _, seconds in epochs)
 
 
 def finished() -> dict[str, Run]:
@@ -73,6 +74,24 @@ def finished() -> dict[str, Run]:
     lines = git("for-each-ref", "--format=%(refname) %(objectname)", folder).splitlines()
     pairs = (line.removeprefix(folder).split() for line in lines)
     return {name: Run(name, Commit(name, commit)) for name, commit in pairs}
+
+
+def count(text: str) -> int:
+    """A number on the command line, how many of something.
+
+    Raises:
+        ArgumentTypeError: it is none, or below 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"found {text}, expected a whole number of at least 1")
+    return int(text)
+
+
+def committed() -> list[Run]:
+    """The run whose results are committed, as a list of one, or of none."""
+    head = find_commit("HEAD")
+    there = all(map(head.contains, (paths.HISTORY, paths.TRAIN_METRICS, paths.EVALUATE_METRICS)))
+    return [Run(COMMITTED, head)] if there else []
 
 
 def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list[Run]]:
@@ -91,34 +110,19 @@ def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list
         TrainingError: one failed.
     """
     wanted = {f"{name}-seed-{seed}": sets.settings(name, seed) for name in names for seed in seeds}
-    there, queued = finished(), waiting(dvc("queue", "status"))
+    there = finished()
     for name in wanted.keys() & there.keys():
         _check(there[name], wanted[name])
-    todo = [name for name in wanted if name not in there and name not in queued]
-    for number, name in enumerate(todo, start=1):
-        print(f"queue {number}/{len(todo)}  {name}", flush=True)
-        dvc("exp", "run", "--queue", "--name", name, *sets.changes(wanted[name]))
-    if wanted.keys() - there.keys():
-        _start(jobs)
-        for name in _as_they_finish(set(wanted) - set(there), jobs):
-            print(f"done  {name}", flush=True)
-    there = finished()
-    if failed := [name for name in wanted if name not in there]:
-        raise TrainingError(
-            "\n".join(f"{name}: failed; see why: dvc queue logs {name}" for name in failed)
-        )
+    if left := {name: one for name, one in wanted.items() if name not in there}:
+        epochs = {name: _epochs(one) for name, one in wanted.items()}
+        watch = Watch(epochs, git("rev-parse", "HEAD"), jobs)
+        with Display() as display:
+            _queue(left, display)
+            _wait(set(left), jobs, watch, display)
+        there = finished()
+        if failed := [name for name in left if name not in there]:
+            raise TrainingError("\n".join(_failure(name, watch.reason(name)) for name in failed))
     return {name: [there[f"{name}-seed-{seed}"] for seed in seeds] for name in names}
-
-
-def _start(jobs: int) -> None:
-    """Starts DVC's workers. They outlive this program, so nothing waits for their output to end.
-
-    Raises:
-        InputError: DVC fails.
-    """
-    command = (*DVC, "queue", "start", "--jobs", str(jobs))
-    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S603
-        raise InputError("dvc queue start: failed, see above")
 
 
 def _check(run: Run, wanted: sets.Flat) -> None:
@@ -131,31 +135,137 @@ def _check(run: Run, wanted: sets.Flat) -> None:
             )
 
 
-def _as_they_finish(names: set[str], jobs: int) -> Iterator[str]:
-    """Each of `names` as it finishes, until no worker is left for the rest."""
-    left, asked, silent = set(names), time.monotonic(), 0
-    while left:
-        time.sleep(LOOK)
-        done = left & finished().keys()
-        yield from sorted(done)
-        left -= done
-        if left and time.monotonic() - asked > ASK:
-            status = dvc("queue", "status")
-            queued = left & waiting(status)
-            silent = 0 if queued and NO_WORKER not in status else silent + 1
-            if silent == PATIENCE:
-                if not queued:
-                    return
-                _start(jobs)  # DVC starts none while one is about to end
-                silent = 0
-            asked = time.monotonic()
+def _epochs(wanted: sets.Flat) -> int:
+    """How many it trains; 0 if that is no number, which the stages will report."""
+    value = wanted["train.epochs"]
+    return value if isinstance(value, int) else 0
 
 
-def waiting(status: str) -> set[str]:
+def _failure(name: str, reason: str) -> str:
+    said = f": {reason}" if reason else ""
+    return f"{name}: failed{said}; its output: dvc queue logs {name}"
+
+
+def _queue(wanted: Mapping[str, sets.Flat], display: Display) -> None:
+    """Puts into DVC's queue what is not there yet.
+
+    Raises:
+        InputError: DVC fails.
+    """
+    queued, _ = _queued()
+    todo = [name for name in wanted if name not in queued]
+    number = 0
+    with _saying(display, lambda: QUEUED.format(number, len(todo))):
+        for number, name in enumerate(todo, start=1):
+            display.show(f"queueing {number}/{len(todo)}", [name], "", number / len(todo))
+            command = ("exp", "run", "--queue", "--name", name, *sets.changes(wanted[name]))
+            # Meanwhile DVC keeps what is not committed in this folder in git's stash.
+            with _signals_wait():
+                done = subprocess.run(  # noqa: S603, no shell
+                    (*DVC, *command),
+                    capture_output=True,
+                    text=True,
+                    start_new_session=True,
+                    check=False,
+                )
+            if done.returncode:
+                raise InputError(f"dvc exp run --queue: {' '.join(done.stderr.split())}")
+
+
+def _start(jobs: int) -> None:
+    """Starts DVC's workers. They outlive this program, so nothing waits for their output to end.
+
+    Raises:
+        InputError: DVC fails.
+    """
+    command = (*DVC, "queue", "start", "--jobs", str(jobs))
+    with _signals_wait():
+        done = subprocess.run(  # noqa: S603, no shell
+            command, stdout=subprocess.DEVNULL, start_new_session=True, check=False
+        )
+    if done.returncode:
+        raise InputError("dvc queue start: failed, see above")
+
+
+def _wait(names: set[str], jobs: int, watch: Watch, display: Display) -> None:
+    """Starts workers, and shows what runs until each of `names` has ended, or DVC lost the rest."""
+    left, failed, asked, silent = names, set[str](), time.monotonic(), 0
+    with _saying(display, lambda: GOES_ON):
+        _start(jobs)
+        while left - failed:
+            time.sleep(LOOK)
+            watch.look()  # before the results: what has ended well is among them by then
+            there = finished()
+            for name in sorted(left & there.keys()):
+                display.keep(f"done  {name}  {there[name].accuracy():.2%} on the test images")
+            left = left - there.keys()
+            for name in sorted(watch.failed(left) - failed):
+                failed.add(name)
+                display.keep(f"failed  {name}")
+            watch.show(display, left)
+            if left - failed and time.monotonic() - asked > ASK:
+                queued, worked_on = _queued()
+                silent = 0 if left & queued and worked_on else silent + 1
+                if silent == PATIENCE:
+                    if not left & queued:
+                        return
+                    _start(jobs)  # DVC starts none while one is about to end
+                    silent = 0
+                asked = time.monotonic()
+
+
+def _queued() -> tuple[set[str], bool]:
+    """The experiments of the current commit that DVC has yet to finish, and if it has a worker."""
+    status = dvc("queue", "status")
+    head = git("rev-parse", "HEAD")
+    ours = {name for task, name in waiting(status).items() if _parent(task) == head}
+    return ours, NO_WORKER not in status
+
+
+def _parent(commit: str) -> str:
+    """The commit before `commit`, nothing if git has removed it meanwhile."""
+    with suppress(InputError):
+        return git("rev-parse", f"{commit}^")
+    return ""
+
+
+def waiting(status: str) -> dict[str, str]:
     """The experiments that DVC has yet to finish, from what `dvc queue status` prints.
 
     It reports the experiment of a worker that was killed as running for ever.
+
+    Returns:
+        Their names by their tasks: commits in git's stash, whose parents they belong to.
     """
     alive = {"Queued"} if NO_WORKER in status else {"Queued", "Running"}
     lines = map(str.split, status.splitlines())
-    return {words[1] for words in lines if words and words[-1] in alive}
+    return {words[0]: words[1] for words in lines if words and words[-1] in alive}
+
+
+@contextmanager
+def _saying(display: Display, last_word: Callable[[], str]) -> Iterator[None]:
+    """On Ctrl-C, says how things stand before this program ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        display.close()
+        print(last_word(), file=sys.stderr)
+        raise
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """A signal that would stop this program takes effect after the block."""
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

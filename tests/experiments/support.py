@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from experiments import queue
+from experiments import logs, queue
 from pipeline import paths
 from pipeline.records import history_bytes
 from pipeline.repository import Commit
@@ -44,3 +44,12 @@ class Files:
         """The content of `path`."""
         found: bytes = self.content[path]
         return found
+
+
+def write_log(revision: str, name: str, commit: str, status: int, output: str = "") -> None:
+    """What DVC's queue writes about a run, in the working directory."""
+    folder = logs.RUNS / revision
+    folder.mkdir(parents=True, exist_ok=True)
+    info = {"name": name, "baseline_rev": commit, "status": status}
+    (folder / f"{revision}.run").write_text(json.dumps(info))
+    (folder / f"{revision}.out").write_text(output)

@@ -1,38 +1,30 @@
 """DVC's queue, and what is read from what it prints."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments import queue
 from experiments.spread import percent
 from pipeline import params
-from pipeline.errors import InputError
-from tests.experiments.support import Made
-from tests.support import Workspace
+from pipeline.errors import InputError, TrainingError
+from pipeline.repository import git
+from tests.experiments.support import Made, write_log
+from tests.support import Start, Workspace
 
 QUEUED = pytest.mark.long("experiments", "pipeline/params.py", "dvc.yaml")
-
-LOG = """mlp: 10 weights
-epoch  9/11  accuracy 0.9  val_loss 0.1  1.5 s
-epoch 10/11  accuracy 0.9  val_loss 0.1  10.0 s
-epoch 11/11  accuracy 0.9  val_loss 0.1  0.5 s
-Updating lock file 'dvc.lock'
-"""
-
-
-def test_seconds_of_a_whole_training() -> None:
-    assert queue.training_seconds(LOG.replace("/11", "/3")) == 12.0
-    assert queue.training_seconds(LOG) is None  # it went on from the eighth epoch
-    assert queue.training_seconds("Stage 'train' is cached") is None
 
 
 def test_an_experiment_of_this_name_with_other_parameters(
     fresh: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(fresh.root)
-    monkeypatch.setattr(queue, "dvc", lambda *_: "")  # an empty queue
     there = Made("default-seed-0", [0.5])
     monkeypatch.setattr(queue, "finished", lambda: {there.name: there})
     with pytest.raises(InputError) as error:
@@ -53,8 +45,100 @@ Worker status: {} active, 0 idle
 
 
 def test_what_a_killed_worker_had_is_not_waited_for() -> None:
-    assert queue.waiting(STATUS.format(1)) == {"one", "two"}
-    assert queue.waiting(STATUS.format(0)) == {"two"}
+    assert queue.waiting(STATUS.format(1)) == {"fab52ee": "one", "f23a65f": "two"}
+    assert queue.waiting(STATUS.format(0)) == {"f23a65f": "two"}
+
+
+def test_what_is_queued_for_another_commit_does_not_count(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace.root)
+    old = git("rev-parse", "HEAD")
+    for name in ("one", "two"):
+        workspace.commit(name)  # stands for what DVC stashes: a commit whose parent it belongs to
+    status = STATUS.replace("fab52ee", git("rev-parse", "HEAD~1"))
+    status = status.replace("f23a65f", git("rev-parse", "HEAD"))
+    monkeypatch.setattr(queue, "dvc", lambda *_: status.format(1))
+    workspace.run("git", "checkout", "--quiet", "--detach", old)
+    assert queue._queued() == ({"one"}, True)  # noqa: SLF001
+
+
+@pytest.fixture
+def instant(fresh: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
+    """A repository in which the queue is up to the test, and nothing takes time."""
+    copy = fresh.copy(tmp_path / "repository")
+    monkeypatch.chdir(copy.root)
+    monkeypatch.setattr(queue, "LOOK", 0)
+    monkeypatch.setattr(queue, "_queue", lambda *_: None)
+    monkeypatch.setattr(queue, "_start", lambda _: None)
+    return copy
+
+
+def test_a_failure_is_reported_at_once_in_the_words_of_the_stage(
+    instant: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = instant.run("git", "rev-parse", "HEAD").stdout.strip()
+    output = "Running stage 'train':\ntrain: no\nERROR: failed to reproduce 'train': x\n"
+    monkeypatch.setattr(
+        queue, "_queue", lambda *_: write_log("a", "mlp-best-seed-0", head, 4, output)
+    )
+    good = Made("default-seed-0", [0.5])
+    results = iter([dict[str, Made](), dict[str, Made]()])  # before, and at the first look
+    monkeypatch.setattr(queue, "finished", lambda: next(results, {good.name: good}))
+    with pytest.raises(TrainingError) as error:
+        queue.run_all(["default", "mlp-best"], [0], jobs=1)
+    assert str(error.value) == (
+        "mlp-best-seed-0: failed: train: no; its output: dvc queue logs mlp-best-seed-0"
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "failed  mlp-best-seed-0",
+        "0/2 done, 1 failed, waiting for a worker",
+        "done  default-seed-0  50.00% on the test images",
+    ]
+
+
+@pytest.mark.usefixtures("instant")
+def test_ctrl_c_while_it_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "experiments.queue.time.sleep", lambda _: signal.raise_signal(signal.SIGINT)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        queue.run_all(["default"], [0], jobs=1)
+    assert capsys.readouterr().err == (
+        "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it\n"
+    )
+
+
+def test_ctrl_c_does_not_interrupt_dvc_while_it_queues(
+    fresh: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands, usual = [], subprocess.run
+
+    def run(command: tuple[str, ...], **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
+        if "exp" not in command:
+            return usual(command, **options)
+        signal.raise_signal(signal.SIGINT)  # which then hits a process of another session
+        commands.append((command[-1], options["start_new_session"]))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.chdir(fresh.root)
+    monkeypatch.setattr(queue, "_queued", lambda: ({"default-seed-0"}, False))
+    monkeypatch.setattr("experiments.queue.subprocess.run", run)
+    with pytest.raises(KeyboardInterrupt):
+        queue.run_all(["default"], [0, 1, 2], jobs=1)
+    assert commands == [("train.seed=1", True)]
+    assert capsys.readouterr().err == (
+        "1 of 2 were queued; run this again to go on, or: dvc queue remove --queued\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", ""])
+def test_no_experiments_are_too_few(text: str, start: Start) -> None:
+    code, _, errors = start("experiments.ladder", "default", f"--seeds={text}")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"found {text}, expected a whole number of at least 1" in errors
 
 
 STATES = ("Queued", "Running", "Success", "Failed")
@@ -75,7 +159,7 @@ def wait(workspace: Workspace) -> dict[str, str]:
 @QUEUED
 def test_a_sweep_goes_on_after_what_is_refused(workspace: Workspace) -> None:
     sweep = ("--set-param", "train.learning_rate=1e-4,-1,1e-2")
-    widths = ("--set-param", "model.mlp.hidden_units=[16],[32]")
+    widths = ("--set-param", "model.mlp.hidden_units=[16],[256]")
     workspace.run("dvc", "exp", "run", "--queue", "--name", "sweep", *sweep, *widths)
     workspace.run("dvc", "queue", "start", "--jobs", "2")
     status = wait(workspace)
@@ -86,6 +170,13 @@ def test_a_sweep_goes_on_after_what_is_refused(workspace: Workspace) -> None:
         "train.learning_rate: found -1" in workspace.run("dvc", "queue", "logs", "sweep-3").stdout
     )
 
+    side_by_side = workspace.run("python", "-m", "experiments.compare").stdout.splitlines()
+    assert side_by_side[1].split() == ["name", "accuracy", "accuracy", "loss", "units", "rate"]
+    assert max(map(len, side_by_side)) <= 80
+    assert {line.split()[0] for line in side_by_side[2:]} == {
+        "(committed)",
+        *(name for name in status if status[name] == "Success"),
+    }
     named = workspace.run("python", "-m", "experiments.best").stdout
     shown = workspace.run("dvc", "exp", "show", "--json").stdout
     (experiments,) = [row["experiments"] for row in json.loads(shown) if row["experiments"]]
@@ -122,6 +213,9 @@ def test_the_lesson_and_the_ladder(workspace: Workspace) -> None:
     rows = re.findall(r"^\| `lesson-.*", result.stdout, re.MULTILINE)
     assert len(rows) == 11
     assert all(row in (workspace.root / "docs/lesson.md").read_text() for row in rows)
+    assert "\r" not in result.stdout
+    assert re.search(r"^\d+/11 done, .* epoch \d/2", result.stdout, re.MULTILINE)
+    assert result.stdout.count("% on the test images\n") == 11
     again = workspace.run("python", "-m", "experiments.lesson", "--seeds", "1")
     assert "queue" not in again.stdout
     assert all(row in again.stdout for row in rows)
@@ -149,3 +243,22 @@ def test_one_after_the_other_in_this_folder(workspace: Workspace) -> None:
         assert layers in found.model.settings.model_dump().values()
         assert found.train.seed == 3
         assert found.dataset.name == "digits"
+
+
+@pytest.mark.nightly
+@QUEUED
+def test_ctrl_c_leaves_the_folder_on_its_branch(workspace: Workspace) -> None:
+    with subprocess.Popen(
+        ("python", "-m", "experiments.run", "cnn-small"),
+        cwd=workspace.root,
+        env=workspace.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        assert program.stdout
+        assert any("weights" in line for line in program.stdout)  # the network is being trained
+        os.killpg(program.pid, signal.SIGINT)
+        program.stdout.read()
+    assert program.returncode == 255  # that of DVC
+    assert workspace.run("git", "branch", "--show-current").stdout == "main\n"
