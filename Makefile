@@ -29,8 +29,8 @@ progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 2 ] &
 	/^Installing / { printf "%sinstalling them\n", terminal ? "\r\033[K" : ""; fflush() } \
 	/^exit / { exit $$2 }'
 
-.PHONY: help setup demo repro verify gate report seeds experiment lesson ladder best restore
-.PHONY: extras notebook test check bench lock clean
+.PHONY: help setup demo repro verify gate report seeds experiment lesson notebook ladder best compare
+.PHONY: restore extras test check bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -110,6 +110,9 @@ seeds: setup ## Measure the committed parameters over several seeds: make seeds 
 
 best: setup ## Name the experiment with the best validation: make best METRIC=val_accuracy
 	@python -m experiments.best $(call option,--metric,METRIC)
+
+compare: setup ## Show the experiments of this commit side by side
+	@python -m experiments.compare
 
 test: setup ## Run the test suite
 	python -m pytest

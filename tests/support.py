@@ -27,6 +27,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "experiments.ladder": ("default",),
     "experiments.lesson": (),
     "experiments.best": (),
+    "experiments.compare": (),
     "experiments.notebook": (),
     "benchmarks.bench": (".",),
     "benchmarks.plain": (".",),

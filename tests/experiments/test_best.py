@@ -1,6 +1,8 @@
+from collections.abc import Sequence
+
 import pytest
 
-from experiments import best, sets
+from experiments import best, queue, sets
 from tests.experiments.support import Made
 from tests.support import Workspace
 
@@ -22,9 +24,49 @@ def test_the_best_is_the_best_on_the_same_validation_images(metric: str) -> None
     assert found == ["also first", "first", "second", "last counts"]
 
 
+def test_the_committed_run_comes_before_one_that_is_as_good() -> None:
+    runs = [Made("a", [0.75]), Made(queue.COMMITTED, [0.75]), Made("b", [0.5])]
+    found = [run.name for _, run in best.ranked(runs, "val_accuracy", IMAGES)]
+    assert found == [queue.COMMITTED, "a", "b"]
+
+
+def shown(
+    runs: Sequence[queue.Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    """What the program prints about `runs`, one of which may be the committed one."""
+    ours = [run for run in runs if run.name == queue.COMMITTED]
+    monkeypatch.setattr(queue, "committed", lambda: ours)
+    monkeypatch.setattr(
+        queue, "finished", lambda: {run.name: run for run in runs if run not in ours}
+    )
+    monkeypatch.setattr(sets, "committed", lambda: IMAGES)
+    best.main(best.parser().parse_args([]))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_an_experiment_is_to_adopt_only_if_it_is_better_than_the_committed_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, other = Made(queue.COMMITTED, [0.75]), Made("other", [1.0], seed=1)
+    assert shown([ours, Made("worse", [0.5]), other], monkeypatch, capsys) == [
+        "1  val_accuracy 0.7500  (committed)",
+        "2  val_accuracy 0.5000  worse",
+        "2 compared, 1 on other images left out",
+        "the committed run is the best",
+    ]
+    better = [Made(f"better-{number}", [0.875]) for number in range(6)]
+    assert shown([ours, *better], monkeypatch, capsys) == [
+        *(f"{number + 1}  val_accuracy 0.8750  better-{number}" for number in range(5)),
+        "7  val_accuracy 0.7500  (committed)",
+        "7 compared, 0 on other images left out",
+        "to adopt the first one: dvc exp apply better-0",
+    ]
+
+
 def test_no_best_of_none(workspace: Workspace) -> None:
+    workspace.set("preprocess.validation", "test")  # as an experiment leaves it
     result = workspace.module("experiments.best")
     assert result.returncode == 2
     assert "best: no experiment of this commit uses the images that" in result.stderr
-    workspace.set("preprocess.validation", "test")
+    workspace.commit("Validated on the test images")
     assert "the test images choose nothing" in workspace.module("experiments.best").stderr
