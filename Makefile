@@ -29,6 +29,7 @@ progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 2 ] &
 	/^Installing / { printf "%sinstalling them\n", terminal ? "\r\033[K" : ""; fflush() } \
 	/^exit / { exit $$2 }'
 
+.NOTPARALLEL: # make restore repro is one after the other
 .PHONY: help setup demo repro verify gate report seeds experiment lesson notebook ladder best compare
 .PHONY: restore extras test check bench lock clean
 
