@@ -101,7 +101,7 @@ lesson: setup ## Run the experiments of the lesson: make lesson SEEDS=5 JOBS=1
 	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(call option,--jobs,JOBS)
 
 notebook: .venv/.notebook ## Open the lesson as a notebook, in a browser
-	jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) docs/lesson.ipynb
+	jupyter lab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) docs/lesson.ipynb
 
 ladder: setup ## Measure a set over several seeds: make ladder NAME=mlp-best SEEDS=5
 	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)
