@@ -207,6 +207,7 @@ def test_webdav_needs_a_collection_and_credentials(reproduced: Workspace, tmp_pa
         assert [*home.read(".").values()] == [*team.ann.read(MODEL).values()]
 
 
+@pytest.mark.nightly
 @pytest.mark.long(*CONCERNED)
 def test_a_model_that_was_changed_on_the_remote_is_not_pulled(team: Team) -> None:
     changed = team.folder / "changed"
@@ -223,6 +224,7 @@ def test_a_model_that_was_changed_on_the_remote_is_not_pulled(team: Team) -> Non
     assert not (bob.root / MODEL).exists()
 
 
+@pytest.mark.nightly
 @pytest.mark.long(*CONCERNED)
 def test_a_colleague_takes_over_an_experiment(team: Team, experiment: Workspace) -> None:
     bob = team.clone("takes-over")
@@ -231,6 +233,7 @@ def test_a_colleague_takes_over_an_experiment(team: Team, experiment: Workspace)
     assert results(bob) == results(experiment)
 
 
+@pytest.mark.nightly
 @pytest.mark.long(*CONCERNED)
 def test_the_run_cache_lacks_what_is_in_git(team: Team) -> None:
     team.ann.run("dvc", "push", "--run-cache")
@@ -243,6 +246,7 @@ def test_the_run_cache_lacks_what_is_in_git(team: Team) -> None:
     assert re.findall("Running stage '(.*)'", repro.stdout) == ["download", "preprocess"]
 
 
+@pytest.mark.nightly
 @pytest.mark.long(*CONCERNED)
 def test_a_cache_has_the_runs_of_all_who_share_it(team: Team) -> None:
     (commands,) = PAGE["One cache for several people"]
@@ -259,6 +263,7 @@ def test_a_cache_has_the_runs_of_all_who_share_it(team: Team) -> None:
     assert results(bob) == results(ann)
 
 
+@pytest.mark.nightly
 @pytest.mark.long(*CONCERNED)
 def test_a_registered_model_is_fetched_from_elsewhere(team: Team) -> None:
     register, fetch, _ = PAGE["Register a model"]

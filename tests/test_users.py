@@ -95,6 +95,7 @@ def test_the_tests_that_read_parameters_are_green(changed: Workspace) -> None:
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.long("tests", "pipeline/params.py", "pipeline/training/models.py", "params.yaml")
 def test_the_whole_suite_is_green(changed: Workspace) -> None:
     run_suite(changed, "--deselect=tests/test_users.py")
