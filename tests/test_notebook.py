@@ -58,6 +58,7 @@ def test_parameters_that_are_not_allowed(changes: dict[str, object], message: st
         notebook.parameters(changes)
 
 
+@pytest.mark.long("pipeline/train", "pipeline/notebook.py")
 @pytest.mark.usefixtures("here")
 def test_a_network_does_not_depend_on_the_one_before() -> None:
     training, test = notebook.load("digits")
