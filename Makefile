@@ -52,7 +52,7 @@ $(ready): requirements.lock
 	@python -c 'import matplotlib.font_manager'
 	@touch $@
 
-extras: $(extra_groups:%=.venv/.%) ## Install the other locks, too: for the notebook, remotes, long tests
+extras: $(extra_groups:%=.venv/.%) ## Install what the notebook, remotes and long tests need, too
 
 .venv/.%: requirements-%.lock $(ready)
 	@echo 'Installing $< into .venv'
@@ -63,7 +63,7 @@ extras: $(extra_groups:%=.venv/.%) ## Install the other locks, too: for the note
 params.schema.json: pipeline/params.py $(ready)
 	@python -c 'from pipeline.params import schema; print(schema())' > $@
 
-demo: setup ## Run the four stages on a sample of MNIST that is in this repository
+demo: setup ## Run the four stages on a sample of MNIST, without a download
 	dvc exp run --set-param dataset.name=mnist_sample
 	@echo
 	@python -m pipeline.summary
@@ -73,46 +73,46 @@ demo: setup ## Run the four stages on a sample of MNIST that is in this reposito
 	@echo '  source .venv/bin/activate   then change a number in params.yaml, and'
 	@echo '  dvc repro                   runs what depends on it'
 
-repro: setup ## Rerun the stages whose inputs changed, on the dataset in params.yaml
+repro: setup ## Rerun the stages whose inputs changed: dvc repro
 	dvc repro
 	@echo
 	@python -m pipeline.summary
 
-restore: setup ## Go back to the committed parameters and results, and their data if the cache has it
+restore: setup ## Go back to the committed parameters and results
 	@! git rev-parse --quiet --verify MERGE_HEAD > /dev/null || { echo 'a merge is in progress: conclude it, or' \
 	'abandon it with git merge --abort; make restore would drop the other side' >&2; exit 2; }
 	git restore --source=HEAD --staged --worktree params.yaml dvc.lock metrics
 	dvc checkout --quiet --allow-missing
-	@dvc status --quiet || echo 'data/ and models/ are not in the cache: make repro makes them again'
+	@dvc status --quiet || echo 'some of data/ and models/ is not as committed: make repro brings it back'
 
-verify: setup ## Check that the committed results come out again, in a clone, without any cache
+verify: setup ## Check that the committed results come out again
 	python -m pipeline.verify
 
 gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
 	python -m pipeline.gate $(call option,--baseline,BASELINE)
 
-report: setup ## Write report.html, the comparison with pictures: make report BASELINE=REV
+report: setup ## Compare with pictures, report.html: make report BASELINE=REV
 	python -m pipeline.report $(call option,--baseline,BASELINE)
 
-experiment: setup ## Run a set of experiments/sets.yaml: make experiment NAME=cnn-small SEED=3
+experiment: setup ## Run one by name: make experiment NAME=cnn-small SEED=3
 	@python -m experiments.run $(call value_of,NAME) $(call option,--seed,SEED)
 
-lesson: setup ## Run the experiments of the lesson: make lesson SEEDS=5 JOBS=1
+lesson: setup ## Run those of the lesson: make lesson SEEDS=5 JOBS=1
 	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(call option,--jobs,JOBS)
 
 notebook: .venv/.notebook ## Open the lesson as a notebook, in a browser
 	jupyter lab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) docs/lesson.ipynb
 
-ladder: setup ## Measure a set over several seeds: make ladder NAME=mlp-best SEEDS=5
+ladder: setup ## Measure one over seeds: make ladder NAME=mlp-best SEEDS=5
 	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)
 
-seeds: setup ## Measure the committed parameters over several seeds: make seeds SEEDS=5
+seeds: setup ## Measure the committed parameters over seeds: make seeds SEEDS=5
 	@python -m experiments.ladder default $(call option,--seeds,SEEDS)
 
-best: setup ## Name the experiment with the best validation: make best METRIC=val_accuracy
+best: setup ## Name the best by validation: make best METRIC=val_loss
 	@python -m experiments.best $(call option,--metric,METRIC)
 
-compare: setup ## Show the experiments of this commit side by side
+compare: setup ## Show the experiments side by side
 	@python -m experiments.compare
 
 test: setup ## Run the test suite
@@ -124,13 +124,13 @@ check: setup ## Lint, check the format, the types and the workflows
 	mypy
 	zizmor --offline --quiet .github
 
-bench: setup ## Measure against the plain way: make bench MNIST=FOLDER of the four archives
+bench: setup ## Measure against the plain way: make bench MNIST=FOLDER
 	python -m benchmarks.bench $(call value_of,MNIST)
 
 clean: ## Remove .venv, so that make setup begins anew
 	rm -rf .venv
 
-lock: ## Renew the locks: the newest versions that fit together, for every Python
+lock: ## Renew the locks: the newest versions that fit together
 	@set -e; tool=$$(mktemp -d); trap 'rm -rf "$$tool"' EXIT; \
 	$(PYTHON) -m venv "$$tool"; "$$tool/bin/pip" install --quiet uv; \
 	compile() { \

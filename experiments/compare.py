@@ -1,13 +1,15 @@
-"""Shows the committed run and the experiments of its commit side by side, best validation first.
+"""Shows the run here, the committed one, and experiments side by side, best validation first.
 
-Of the parameters it shows those that differ. What uses other images than the committed parameters
+The experiments are those of the commit that is checked out and of the commits before it. Of the
+parameters it shows those that differ. What uses other images than the committed parameters
 name is below the rest, since its validation cannot be compared with theirs.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import fill
 
@@ -36,6 +38,13 @@ def row(one: queue.Run) -> Row:
     return Row(one.name, one.params(), metrics)
 
 
+def readable(runs: Iterable[queue.Run]) -> Iterator[Row]:
+    """The rows of `runs`, but for those of earlier versions that had other metrics."""
+    for one in runs:
+        with suppress(InputError, LookupError):
+            yield row(one)
+
+
 def ordered(rows: Sequence[Row], images: sets.Flat) -> list[Row]:
     """`rows` by val_accuracy, best first, those on other images than `images` last."""
     return sorted(rows, key=lambda row: (not same(row, images), -row.metrics[1], row.name))
@@ -49,12 +58,13 @@ def same(row: Row, images: sets.Flat) -> bool:
 def differing(rows: Sequence[Row]) -> list[str]:
     """The parameters that are not the same in all of `rows`, those with most values first.
 
-    The seed comes last: experiments over several are called by it.
+    Which images and which seed come last: those on other images are told apart anyway, and
+    experiments over several seeds are called by them.
     """
     keys = dict.fromkeys(key for row in rows for key in row.params)
     count = {key: len({cell(row, key) for row in rows}) for key in keys}
     shown = [key for key in keys if count[key] > 1]
-    return sorted(shown, key=lambda key: (key == "train.seed", -count[key]))
+    return sorted(shown, key=lambda key: (key == "train.seed", key in KEYS, -count[key]))
 
 
 def cell(row: Row, key: str) -> str:
@@ -132,18 +142,18 @@ def main(_options: argparse.Namespace) -> None:
     """Prints the table.
 
     Raises:
-        InputError: there is no experiment.
+        InputError: there is only one.
     """
-    experiments = list(queue.finished().values())
-    if not experiments:
-        raise InputError("this commit has no experiments; run one: dvc exp run")
     images = sets.committed()
-    rows = ordered([row(one) for one in (*queue.committed(), *experiments)], images)
+    runs = [*queue.committed(), *(queue.finished_before() | queue.finished()).values()]
+    rows = ordered([*readable((*queue.here(runs), *runs))], images)
+    if len(rows) < 2:  # noqa: PLR2004
+        raise InputError("there is nothing to compare; run an experiment: dvc exp run")
     width = progress.columns() if sys.stdout.isatty() else progress.WIDTH
     lines, left_out = fitting(rows, differing(rows), width)
     print("\n".join(lines))
     if others := sum(not same(one, images) for one in rows):
-        print(f"the last {others} validate on other images")
+        print(f"validated on other images: the last {others}")
     if left_out:
         print(fill(f"no room for {', '.join(left_out)} (use a wider terminal)", width))
 

@@ -23,13 +23,24 @@ from experiments import logs, sets
 from experiments.progress import Display, Watch
 from pipeline import paths
 from pipeline.errors import InputError, TrainingError
+from pipeline.gate.freshness import check_lock, check_status
 from pipeline.records import read_history, read_json
-from pipeline.repository import DVC, Commit, dvc, find_commit, git
+from pipeline.repository import (
+    DVC,
+    WORKING_TREE,
+    Commit,
+    Source,
+    dvc,
+    find_commit,
+    git,
+    tracked_files,
+)
 
 LOOK = 2  # seconds between two looks at what runs and what has finished
 ASK = 20  # seconds between two questions to DVC, which takes a second to answer
 PATIENCE = 6  # answers without a worker: a busy one does not always answer in time
 COMMITTED = "(committed)"  # stands for a name; DVC's have no parentheses
+HERE = "(here)"  # likewise
 NO_WORKER = "Worker status: 0 active, 0 idle"  # in the words of `dvc queue status`
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 QUEUED = "{} of {} were queued; run this again to go on, or: dvc queue remove --queued"
@@ -41,7 +52,7 @@ class Run:
     """A finished experiment: a commit with its parameters and its metrics."""
 
     name: str
-    commit: Commit
+    commit: Commit | Source
 
     def params(self) -> sets.Flat:
         """The values of its params.yaml by their keys."""
@@ -69,8 +80,22 @@ class Run:
 
 def finished() -> dict[str, Run]:
     """The experiments of the commit that is checked out, by name."""
-    head = git("rev-parse", "HEAD")
-    folder = f"refs/exps/{head[:2]}/{head[2:]}/"
+    return _experiments(git("rev-parse", "HEAD"))
+
+
+def finished_before() -> dict[str, Run]:
+    """The experiments of the commits before it, by name; of the latest that has the name."""
+    refs = git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/*").splitlines()
+    baselines = {"".join(ref.split("/")[2:4]) for ref in refs}
+    found: dict[str, Run] = {}
+    for commit in git("rev-list", "HEAD").splitlines()[1:]:
+        if commit in baselines:
+            found = _experiments(commit) | found
+    return found
+
+
+def _experiments(baseline: str) -> dict[str, Run]:
+    folder = f"refs/exps/{baseline[:2]}/{baseline[2:]}/"
     lines = git("for-each-ref", "--format=%(refname) %(objectname)", folder).splitlines()
     pairs = (line.removeprefix(folder).split() for line in lines)
     return {name: Run(name, Commit(name, commit)) for name, commit in pairs}
@@ -94,6 +119,25 @@ def committed() -> list[Run]:
     return [Run(COMMITTED, head)] if there else []
 
 
+def here(others: Sequence[Run]) -> list[Run]:
+    """The run whose results are in this folder, as a list of one.
+
+    Of none if they are stale, or those of one of `others`.
+    """
+    run = Run(HERE, WORKING_TREE)
+    try:
+        check_lock(WORKING_TREE, tracked_files())
+        check_status()
+        same = any(
+            run.params() == other.params()
+            and run.commit.read(paths.HISTORY) == other.commit.read(paths.HISTORY)
+            for other in others
+        )
+    except InputError:
+        return []
+    return [] if same else [run]
+
+
 def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list[Run]]:
     """Runs each set in `names` with each of `seeds`, and waits for all of them.
 
@@ -112,7 +156,7 @@ def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list
     wanted = {f"{name}-seed-{seed}": sets.settings(name, seed) for name in names for seed in seeds}
     there = finished()
     for name in wanted.keys() & there.keys():
-        _check(there[name], wanted[name])
+        check(there[name], wanted[name])
     if left := {name: one for name, one in wanted.items() if name not in there}:
         epochs = {name: _epochs(one) for name, one in wanted.items()}
         watch = Watch(epochs, git("rev-parse", "HEAD"), jobs)
@@ -125,7 +169,12 @@ def run_all(names: list[str], seeds: Sequence[int], jobs: int) -> dict[str, list
     return {name: [there[f"{name}-seed-{seed}"] for seed in seeds] for name in names}
 
 
-def _check(run: Run, wanted: sets.Flat) -> None:
+def check(run: Run, wanted: sets.Flat) -> None:
+    """Checks that `run` is one with the parameters `wanted`.
+
+    Raises:
+        InputError: it has others.
+    """
     params = run.params()
     for key, value in wanted.items():
         if params.get(key) != value:

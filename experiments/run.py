@@ -1,11 +1,14 @@
-"""Runs one named set of parameters in this folder, by `dvc exp run`."""
+"""Runs one named set of parameters in this folder, by `dvc exp run`.
+
+The experiment is called NAME-seed-N. If there is one of that name, its results are brought back.
+"""
 
 import argparse
 import os
 import shlex
 from typing import NoReturn
 
-from experiments import sets
+from experiments import queue, sets
 from pipeline.program import Parser, run
 from pipeline.repository import DVC
 
@@ -22,7 +25,11 @@ def parser() -> Parser:
 
 def main(options: argparse.Namespace) -> NoReturn:
     """Prints the command, and becomes it, so that Ctrl-C waits until DVC has tidied up."""
-    command = ("exp", "run", *sets.changes(sets.settings(options.name, options.seed)))
+    name, wanted = f"{options.name}-seed-{options.seed}", sets.settings(options.name, options.seed)
+    command = ("exp", "run", "--name", name, *sets.changes(wanted))
+    if there := queue.finished().get(name):
+        queue.check(there, wanted)
+        command = ("exp", "apply", name)
     print(shlex.join(("dvc", *command)), flush=True)
     os.execv(DVC[0], (*DVC, *command))  # noqa: S606, no shell
 

@@ -53,7 +53,7 @@ def check_status() -> None:
                 raise InputError(f"stale: stage {stage}: {report}; {REMEDY}")
             for kind, changes in report.items():
                 for path, change in changes.items():
-                    if change not in ABSENT or path in tracked:
+                    if path in tracked or change not in ABSENT:
                         raise InputError(f"stale: stage {stage}: {kind}: {path} {change}; {REMEDY}")
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline.gate.verdict import Verdict, points
 from pipeline.program import printable
 
-SHOWN = 10  # newly wrong images that the console lists
+SHOWN = 6  # newly wrong images that the console lists
 
 
 def console(verdict: Verdict) -> str:
@@ -75,7 +75,7 @@ def rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
                 f"at most {points(limits.margin)}",
             ),
             (
-                "images that only this one gets right",
+                "images that only that model gets right",
                 f"{len(compared.newly_wrong):,}",
                 f"{compared.newly_right:,}",
                 "",

@@ -40,9 +40,9 @@ def test_the_best_first_and_other_images_last() -> None:
 def test_only_what_differs_the_seed_last() -> None:
     assert compare.differing(ROWS) == [
         "model.mlp.hidden_units",  # 512, 16, and that of the other network
-        "dataset.name",
         "model.name",
         "model.cnn.hidden_units",
+        "dataset.name",
         "train.seed",
     ]
     assert compare.differing(ROWS[:1]) == []
@@ -81,5 +81,26 @@ def test_none_to_compare(workspace: Workspace) -> None:
     result = workspace.module("experiments.compare")
     assert (result.returncode, result.stderr) == (
         2,
-        "compare: this commit has no experiments; run one: dvc exp run\n",
+        "compare: there is nothing to compare; run an experiment: dvc exp run\n",
     )
+
+
+def test_the_results_here_and_an_experiment_of_an_earlier_commit(workspace: Workspace) -> None:
+    base = workspace.run("git", "rev-parse", "HEAD").stdout.strip()
+    workspace.set("train.seed", 5)
+    workspace.commit("Stands for an experiment")
+    ref = f"refs/exps/{base[:2]}/{base[2:]}/other-seed"
+    workspace.run("git", "update-ref", ref, "HEAD")
+    workspace.run("git", "reset", "--quiet", "--hard", base)
+    workspace.run("git", "commit", "--quiet", "--allow-empty", "--message", "Later")
+    assert names(workspace) == ["(committed)", "other-seed"]
+    workspace.set("evaluate.calibration_bins", 7)
+    assert names(workspace) == ["(committed)", "other-seed"]  # what is here is stale
+    workspace.repro()
+    assert names(workspace) == ["(committed)", "(here)", "other-seed"]
+
+
+def names(workspace: Workspace) -> list[str]:
+    """The first column of what `make compare` shows."""
+    lines = workspace.run("python", "-m", "experiments.compare").stdout.splitlines()
+    return sorted(line.split()[0] for line in lines[2:])

@@ -95,7 +95,7 @@ def test_the_console() -> None:
     assert lines[1].split() == ["baseline", "here", "limit"]
     assert lines[2].startswith("accuracy on 2,000 images")
     assert lines[-1] == "newly wrong: test image 30"
-    assert text.console(decided(WORSE)).splitlines()[-3].endswith("and 20 more")
+    assert text.console(decided(WORSE)).splitlines()[-3].endswith("and 24 more")
 
 
 def test_json() -> None:
