@@ -22,12 +22,16 @@ value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
 unexport BASELINE JOBS METRIC MNIST NAME SEED SEEDS
 
-# Packages as pip collects them, on a terminal; exits as pip did.
-progress = awk -v all=$$(grep -c == requirements.lock) -v terminal=$$([ -t 2 ] && echo 1) ' \
-	/^(Collecting|Processing) / && terminal { \
-		sub(".*/", "", $$2); printf "\r\033[K%d of about %d: %.50s", ++n, all, $$2; fflush() } \
-	/^Installing / { printf "%sinstalling them\n", terminal ? "\r\033[K" : ""; fflush() } \
-	/^exit / { exit $$2 }'
+# Counts the packages that pip collects, on a terminal; exits as pip did.
+progress = while read -r word name rest; do \
+	case "$$word" in \
+	Collecting | Processing) \
+		count=$$((count + 1)); name=$${name\#\#*/}; \
+		[ ! -t 1 ] || printf '\r\033[K%d of about %d: %.50s' $$count $(shell grep -c == requirements.lock) "$$name" ;; \
+	Installing) \
+		[ "$$name" != collected ] || { [ ! -t 1 ] || printf '\r\033[K'; echo 'installing them, another minute'; } ;; \
+	exit) exit "$$name" ;; \
+	esac; done
 
 .NOTPARALLEL: # make restore repro is one after the other
 .PHONY: help setup demo repro verify gate report seeds experiment lesson notebook ladder best compare
@@ -47,7 +51,7 @@ $(ready): requirements.lock
 	@$(PYTHON) -m venv .venv
 	@{ python -u -m pip install --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
 		--no-binary antlr4-python3-runtime -r requirements.lock; echo "exit $$?"; } | $(progress)
-	@echo 'compiling them, so that they start faster'
+	@echo 'compiling them, so that they start faster: half a minute'
 	@python -m compileall -q -j 0 .venv/lib
 	@python -c 'import matplotlib.font_manager'
 	@touch $@
