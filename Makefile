@@ -143,8 +143,8 @@ lock: ## Renew the locks: the newest versions that fit together
 	}; \
 	compile --group dev $(extra_groups:%=--group %) --upgrade --output-file "$$tool/all"; \
 	compile --group dev --constraint "$$tool/all" --generate-hashes --output-file requirements.lock; \
-	locked=$$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' requirements.lock); \
+	everywhere=$$(sed -n '/;/d; s/^\([^ =]*\)==.*/--no-emit-package \1/p' requirements.lock); \
 	for group in $(extra_groups); do \
-		compile --group $$group --constraint "$$tool/all" --generate-hashes $$locked \
+		compile --group $$group --constraint "$$tool/all" --generate-hashes $$everywhere \
 			--output-file requirements-$$group.lock; \
 	done
