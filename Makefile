@@ -104,8 +104,13 @@ experiment: setup ## Run one by name: make experiment NAME=cnn-small SEED=3
 lesson: setup ## Run those of the lesson: make lesson SEEDS=5 JOBS=1
 	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(call option,--jobs,JOBS)
 
-notebook: .venv/.notebook ## Open the lesson as a notebook, in a browser
-	jupyter lab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) docs/lesson.ipynb
+notebook: .venv/.notebook docs/my-lesson.ipynb ## Open a copy of the lesson as a notebook, in a browser
+	jupyter lab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/docs/my-lesson.ipynb
+
+# git ignores it, so that no experiment takes what you change there along.
+docs/my-lesson.ipynb:
+	cp docs/lesson.ipynb $@
 
 ladder: setup ## Measure one over seeds: make ladder NAME=mlp-best SEEDS=5
 	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)

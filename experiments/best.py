@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> None:
     if others == len(experiments):
         raise InputError(
             f"no experiment of this commit uses the images that its {paths.PARAMS} names "
-            f"({others} use others); run one: dvc exp run"
+            f"({others} use others); run one: make restore, then dvc exp run"
         )
     for place, (value, one) in enumerate(best, start=1):
         if place <= SHOWN or one.name == queue.COMMITTED:

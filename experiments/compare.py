@@ -55,16 +55,27 @@ def same(row: Row, images: sets.Flat) -> bool:
     return all(row.params.get(key) == images[key] for key in KEYS)
 
 
-def differing(rows: Sequence[Row]) -> list[str]:
+def differing(rows: Sequence[Row], images: sets.Flat) -> list[str]:
     """The parameters that are not the same in all of `rows`, those with most values first.
 
-    Which images and which seed come last: those on other images are told apart anyway, and
-    experiments over several seeds are called by them.
+    Values in rows on `images`, which can be compared, count more than those in the others. Which
+    images and which seed come last: the names of experiments over several seeds tell them.
     """
     keys = dict.fromkeys(key for row in rows for key in row.params)
-    count = {key: len({cell(row, key) for row in rows}) for key in keys}
-    shown = [key for key in keys if count[key] > 1]
-    return sorted(shown, key=lambda key: (key == "train.seed", key in KEYS, -count[key]))
+
+    def count(key: str, some: Sequence[Row]) -> int:
+        return len({cell(row, key) for row in some})
+
+    comparable = [row for row in rows if same(row, images)]
+    return sorted(
+        (key for key in keys if count(key, rows) > 1),
+        key=lambda key: (
+            key == "train.seed",
+            key in KEYS,
+            -count(key, comparable),
+            -count(key, rows),
+        ),
+    )
 
 
 def cell(row: Row, key: str) -> str:
@@ -150,7 +161,7 @@ def main(_options: argparse.Namespace) -> None:
     if len(rows) < 2:  # noqa: PLR2004
         raise InputError("there is nothing to compare; run an experiment: dvc exp run")
     width = progress.columns() if sys.stdout.isatty() else progress.WIDTH
-    lines, left_out = fitting(rows, differing(rows), width)
+    lines, left_out = fitting(rows, differing(rows, images), width)
     print("\n".join(lines))
     if others := sum(not same(one, images) for one in rows):
         print(f"validated on other images: the last {others}")

@@ -43,8 +43,11 @@ COMMITTED = "(committed)"  # stands for a name; DVC's have no parentheses
 HERE = "(here)"  # likewise
 NO_WORKER = "Worker status: 0 active, 0 idle"  # in the words of `dvc queue status`
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-QUEUED = "{} of {} were queued; run this again to go on, or: dvc queue remove --queued"
-GOES_ON = "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it"
+QUEUED = "{} of {} were queued: run this again to go on, or dvc queue remove --queued to stop"
+GOES_ON = (
+    "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it,\n"
+    "and then dvc queue remove --queued to drop what it had not begun"
+)
 
 
 @dataclass(frozen=True)

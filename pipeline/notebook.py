@@ -22,6 +22,7 @@ from pipeline.data.datasets import find
 from pipeline.data.mirrors import mirrors_of
 from pipeline.data.split import Split
 from pipeline.download import download
+from pipeline.errors import InputError
 from pipeline.params import Params, check
 from pipeline.params import load as read_params
 from pipeline.preprocess import preprocess
@@ -34,7 +35,7 @@ def load(name: str) -> tuple[Split, Split]:
     Raises:
         PipelineError: there is no such dataset, or no mirror has it.
     """
-    dataset = find(name)
+    dataset = find(name, "load")
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         download(
@@ -70,7 +71,10 @@ def parameters(changes: Mapping[str, object]) -> Params:
         for name in sections:
             section = section.setdefault(name, {})
         section[last] = value
-    return check(values, "parameters")
+    try:
+        return check(values, "parameters")
+    except InputError as error:
+        raise InputError(str(error)) from None  # without what pydantic said
 
 
 def train(params: Params, training: Split, validation: Split) -> Trained:

@@ -44,6 +44,11 @@ def test_a_dataset_in_memory(here: Workspace, capsys: pytest.CaptureFixture[str]
     assert len(capsys.readouterr().out.splitlines()) == 4  # a file each
 
 
+def test_a_dataset_that_there_is_not() -> None:
+    with pytest.raises(InputError, match=r"^load: found 'digit', .*; did you mean 'digits'"):
+        notebook.load("digit")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

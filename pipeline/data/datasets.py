@@ -179,8 +179,12 @@ def verified(path: Path, file: File) -> bool:
         return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
 
 
-def find(name: str) -> Dataset:
+def find(name: str, source: str = "params.yaml: dataset.name") -> Dataset:
     """The dataset called `name`.
+
+    Args:
+        name: the key of a row.
+        source: where the name comes from, for messages.
 
     Raises:
         InputError: there is none.
@@ -189,6 +193,4 @@ def find(name: str) -> Dataset:
         return DATASETS[name]
     near = get_close_matches(name, DATASETS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(
-        f"params.yaml: dataset.name: found {name!r}, expected one of {', '.join(DATASETS)}{hint}"
-    )
+    raise InputError(f"{source}: found {name!r}, expected one of {', '.join(DATASETS)}{hint}")

@@ -39,6 +39,7 @@ def start() -> None:
         import keras
         import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # it warns of the third training in a process
     # One thread adds up in another order than several do; two are the fewest that agree with more.
     tf.config.threading.set_intra_op_parallelism_threads(max(2, _processors()))
     keras.config.set_dtype_policy("float32")  # a notebook may have imported Keras before

@@ -38,14 +38,14 @@ def test_the_best_first_and_other_images_last() -> None:
 
 
 def test_only_what_differs_the_seed_last() -> None:
-    assert compare.differing(ROWS) == [
+    assert compare.differing(ROWS, IMAGES) == [
         "model.mlp.hidden_units",  # 512, 16, and that of the other network
         "model.name",
         "model.cnn.hidden_units",
         "dataset.name",
         "train.seed",
     ]
-    assert compare.differing(ROWS[:1]) == []
+    assert compare.differing(ROWS[:1], IMAGES) == []
 
 
 def test_names_are_as_short_as_is_clear() -> None:
@@ -57,7 +57,7 @@ def test_names_are_as_short_as_is_clear() -> None:
 
 def test_a_table() -> None:
     rows = [ROWS[3], ROWS[2]]
-    lines, left_out = compare.fitting(rows, compare.differing(rows), 80)
+    lines, left_out = compare.fitting(rows, compare.differing(rows, IMAGES), 80)
     assert lines == [
         "                           val_    val_              mlp.hidden_  cnn.hidden_",
         "name         accuracy  accuracy    loss  model.name        units        units",
@@ -70,7 +70,7 @@ def test_a_table() -> None:
 @pytest.mark.parametrize(("width", "count"), [(80, 3), (60, 1), (40, 0), (10, 0)])
 def test_what_does_not_fit_is_left_out(width: int, count: int) -> None:
     rows = [ROWS[3], ROWS[2]]
-    keys = compare.differing(rows)
+    keys = compare.differing(rows, IMAGES)
     lines, left_out = compare.fitting(rows, keys, width)
     assert left_out == compare.short(keys)[count:]
     assert len({len(line) for line in lines}) == 1

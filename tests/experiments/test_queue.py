@@ -107,7 +107,8 @@ def test_ctrl_c_while_it_waits(
     with pytest.raises(KeyboardInterrupt):
         queue.run_all(["default"], [0], jobs=1)
     assert capsys.readouterr().err == (
-        "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it\n"
+        "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it,\n"
+        "and then dvc queue remove --queued to drop what it had not begun\n"
     )
 
 
@@ -130,7 +131,7 @@ def test_ctrl_c_does_not_interrupt_dvc_while_it_queues(
         queue.run_all(["default"], [0, 1, 2], jobs=1)
     assert commands == [("train.seed=1", True)]
     assert capsys.readouterr().err == (
-        "1 of 2 were queued; run this again to go on, or: dvc queue remove --queued\n"
+        "1 of 2 were queued: run this again to go on, or dvc queue remove --queued to stop\n"
     )
 
 
