@@ -8,7 +8,8 @@
 `lesson`    those of the lesson over several seeds, a table and a picture: make lesson
 `ladder`    one of them over several seeds, as a row of README's table: make ladder NAME=mlp-best
 `best`      the run with the best validation: make best METRIC=val_accuracy
-`compare`   all of the commit's, side by side: make compare
+`compare`   all of them, side by side: make compare
+`notebook`  runs docs/lesson.ipynb and writes it with its outputs
 `spread`    mean and standard deviation
 
 No stage depends on these files, so changing them makes no result stale.
