@@ -77,12 +77,12 @@ def train(
     from pipeline.training.optimizers import make_loss, make_optimizer
     from pipeline.training.progress import Progress
 
+    network = build(model, training, params.seed)
     checkpoint = None
-    if checkpoints:
+    if checkpoints:  # all the code that determines the weights has been imported
         identity = _identity((model.settings, params, augment), (training, validation))
         checkpoint = Checkpoint(checkpoints, identity)
         checkpoint.remove_abandoned()
-    network = build(model, training, params.seed)
     print(
         f"{model.name}: {network.count_params():,} weights, "
         f"{len(training.labels):,} training images, {len(validation.labels):,} validation images"
