@@ -33,13 +33,7 @@ RANDOM: dict[str, object] = {
 }
 
 
-@pytest.fixture(
-    params=[
-        "plain",
-        pytest.param("random", marks=pytest.mark.nightly),
-        pytest.param("cnn", marks=pytest.mark.nightly),
-    ]
-)
+@pytest.fixture(params=["plain", "random", "cnn"])
 def trained(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
     """A reproduced copy: as it is, with all kinds of randomness, and then with convolutions."""
     changes = {"plain": {}, "random": RANDOM, "cnn": {**RANDOM, "model.name": "cnn"}}[request.param]
@@ -49,6 +43,7 @@ def trained(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
     return workspace
 
 
+@pytest.mark.nightly
 @pytest.mark.long("pipeline/training", "pipeline/train.py", "pipeline/evaluate.py")
 def test_surroundings_change_no_byte(trained: Workspace) -> None:
     before = trained.read(*OUTPUTS)
