@@ -22,6 +22,8 @@ value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
 unexport BASELINE JOBS METRIC MNIST NAME SEED SEEDS
 
+pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
+
 # Counts the packages that pip collects, on a terminal; exits as pip did.
 progress = while read -r word name rest; do \
 	case "$$word" in \
@@ -49,8 +51,8 @@ $(ready): requirements.lock
 	"$(PYTHON) is Python %d.%d, 3.11 to 3.13 are supported: make setup PYTHON=python3.12" % v)'
 	@echo 'Installing requirements.lock into .venv: 2 to 5 minutes, 2.6 GB on the disk'
 	@$(PYTHON) -m venv .venv
-	@{ python -u -m pip install --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
-		--no-binary antlr4-python3-runtime -r requirements.lock; echo "exit $$?"; } | $(progress)
+	@{ $(pip_install) --no-compile --no-binary antlr4-python3-runtime -r requirements.lock; \
+		echo "exit $$?"; } | $(progress)
 	@echo 'compiling them, so that they start faster: half a minute'
 	@python -m compileall -q -j 0 .venv/lib
 	@python -c 'import matplotlib.font_manager'
@@ -60,7 +62,7 @@ extras: $(extra_groups:%=.venv/.%) ## Install what the notebook, remotes and lon
 
 .venv/.%: requirements-%.lock $(ready)
 	@echo 'Installing $< into .venv'
-	@python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@$(pip_install) --quiet -r $<
 	@touch $@
 
 # With it an editor completes and checks params.yaml.

@@ -14,7 +14,6 @@ from pipeline.program import Parser, run
 
 METRICS = {"val_accuracy": max, "val_loss": min}  # after the last epoch; which one is best
 SHOWN = 5
-KEYS = ("dataset.name", "preprocess.validation", "preprocess.seed")  # which images
 
 
 def ranked(
@@ -27,7 +26,7 @@ def ranked(
     valued = [
         (float(one.history()[metric][-1]), one)
         for one in runs
-        if all(one.params().get(key) == images[key] for key in KEYS)
+        if sets.same_images(one.params(), images)
     ]
     sign = -1 if METRICS[metric] is max else 1
     return sorted(

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from textwrap import fill
 
 from experiments import progress, queue, sets
-from experiments.best import KEYS
 from pipeline.errors import InputError
 from pipeline.program import Parser, run
 
@@ -47,12 +46,9 @@ def readable(runs: Iterable[queue.Run]) -> Iterator[Row]:
 
 def ordered(rows: Sequence[Row], images: sets.Flat) -> list[Row]:
     """`rows` by val_accuracy, best first, those on other images than `images` last."""
-    return sorted(rows, key=lambda row: (not same(row, images), -row.metrics[1], row.name))
-
-
-def same(row: Row, images: sets.Flat) -> bool:
-    """Whether it trained and validated on `images`."""
-    return all(row.params.get(key) == images[key] for key in KEYS)
+    return sorted(
+        rows, key=lambda row: (not sets.same_images(row.params, images), -row.metrics[1], row.name)
+    )
 
 
 def differing(rows: Sequence[Row], images: sets.Flat) -> list[str]:
@@ -66,12 +62,12 @@ def differing(rows: Sequence[Row], images: sets.Flat) -> list[str]:
     def count(key: str, some: Sequence[Row]) -> int:
         return len({cell(row, key) for row in some})
 
-    comparable = [row for row in rows if same(row, images)]
+    comparable = [row for row in rows if sets.same_images(row.params, images)]
     return sorted(
         (key for key in keys if count(key, rows) > 1),
         key=lambda key: (
             key == "train.seed",
-            key in KEYS,
+            key in sets.IMAGES,
             -count(key, comparable),
             -count(key, rows),
         ),
@@ -163,7 +159,7 @@ def main(_options: argparse.Namespace) -> None:
     width = progress.columns() if sys.stdout.isatty() else progress.WIDTH
     lines, left_out = fitting(rows, differing(rows, images), width)
     print("\n".join(lines))
-    if others := sum(not same(one, images) for one in rows):
+    if others := sum(not sets.same_images(one.params, images) for one in rows):
         print(f"validated on other images: the last {others}")
     if left_out:
         print(fill(f"no room for {', '.join(left_out)} (use a wider terminal)", width))

@@ -83,25 +83,26 @@ class Run:
 
 def finished() -> dict[str, Run]:
     """The experiments of the commit that is checked out, by name."""
-    return _experiments(git("rev-parse", "HEAD"))
+    return _experiments().get(git("rev-parse", "HEAD"), {})
 
 
 def finished_before() -> dict[str, Run]:
     """The experiments of the commits before it, by name; of the latest that has the name."""
-    refs = git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/*").splitlines()
-    baselines = {"".join(ref.split("/")[2:4]) for ref in refs}
+    experiments = _experiments()
     found: dict[str, Run] = {}
     for commit in git("rev-list", "HEAD").splitlines()[1:]:
-        if commit in baselines:
-            found = _experiments(commit) | found
+        found = experiments.get(commit, {}) | found
     return found
 
 
-def _experiments(baseline: str) -> dict[str, Run]:
-    folder = f"refs/exps/{baseline[:2]}/{baseline[2:]}/"
-    lines = git("for-each-ref", "--format=%(refname) %(objectname)", folder).splitlines()
-    pairs = (line.removeprefix(folder).split() for line in lines)
-    return {name: Run(name, Commit(name, commit)) for name, commit in pairs}
+def _experiments() -> dict[str, dict[str, Run]]:
+    """All experiments, by the commit that they belong to and by name."""
+    found: dict[str, dict[str, Run]] = {}
+    refs = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/*/*/*")
+    for ref, commit in map(str.split, refs.splitlines()):
+        *_, first, rest, name = ref.split("/")
+        found.setdefault(first + rest, {})[name] = Run(name, Commit(name, commit))
+    return found
 
 
 def count(text: str) -> int:
@@ -213,15 +214,7 @@ def _queue(wanted: Mapping[str, sets.Flat], display: Display) -> None:
             command = ("exp", "run", "--queue", "--name", name, *sets.changes(wanted[name]))
             # Meanwhile DVC keeps what is not committed in this folder in git's stash.
             with _signals_wait():
-                done = subprocess.run(  # noqa: S603, no shell
-                    (*DVC, *command),
-                    capture_output=True,
-                    text=True,
-                    start_new_session=True,
-                    check=False,
-                )
-            if done.returncode:
-                raise InputError(f"dvc exp run --queue: {' '.join(done.stderr.split())}")
+                dvc(*command, own_session=True)
 
 
 def _start(jobs: int) -> None:

@@ -10,6 +10,7 @@ from pipeline.records import flat, read_file, read_yaml
 from pipeline.repository import find_commit
 
 SETS = Path(__file__).with_name("sets.yaml")
+IMAGES = ("dataset.name", "preprocess.validation", "preprocess.seed")  # what decides on them
 Flat = dict[str, object]  # parameter values by key, such as train.epochs
 
 
@@ -77,6 +78,11 @@ def settings(name: str, seed: int) -> Flat:
         InputError: there is no such set, or no commit.
     """
     return committed() | named(name) | {"train.seed": seed}
+
+
+def same_images(params: Flat, images: Flat) -> bool:
+    """Whether two sets of parameters train and validate on the same images."""
+    return all(params.get(key) == images[key] for key in IMAGES)
 
 
 def changes(wanted: Flat) -> list[str]:

@@ -155,13 +155,16 @@ def git(*arguments: str) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
-def dvc(*arguments: str, check: bool = True, folder: Path = Path()) -> str:
+def dvc(
+    *arguments: str, check: bool = True, folder: Path = Path(), own_session: bool = False
+) -> str:
     """What DVC prints.
 
     Args:
         arguments: of the command.
         check: whether a failure is an error.
         folder: where to run it.
+        own_session: whether Ctrl-C in the terminal passes it by.
 
     Raises:
         InputError: DVC fails, and `check` is set.
@@ -171,6 +174,7 @@ def dvc(*arguments: str, check: bool = True, folder: Path = Path()) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
+        start_new_session=own_session,
         check=False,
     )
     if check and done.returncode:
