@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -137,14 +137,12 @@ def build(model: Model, training: Split, seed: int) -> "keras.Model":
 def _reporting(progress: "Progress", checkpoint: "Checkpoint | None") -> Iterator["Progress"]:
     """Clears the bar of `progress` after the block, and says if a stopped training can resume."""
     try:
-        yield progress
+        with closing(progress):
+            yield progress
     except (KeyboardInterrupt, SystemExit):
-        progress.close()
         if checkpoint and checkpoint.path.exists():
             print("stopped; the next dvc repro resumes after the last finished epoch")
         raise
-    finally:
-        progress.close()
 
 
 def _check(params: Train, training: Split, validation: Split) -> None:
