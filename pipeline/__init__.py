@@ -2,8 +2,8 @@
 
 | stage        | reads                             | writes                                       |
 |--------------|-----------------------------------|----------------------------------------------|
-| `download`   | mirrors                           | data/raw, metrics/download.json              |
-| `preprocess` | data/raw                          | data/processed, metrics/preprocess.json      |
+| `download`   | data/sources/NAME, mirrors        | data/raw, metrics/download.json              |
+| `preprocess` | data/raw, data/sources/NAME       | data/processed, metrics/preprocess.json      |
 | `train`      | data/processed/train, /validation | models/model.keras, metrics/train.json,      |
 |              |                                   | metrics/history.csv                          |
 | `evaluate`   | models/model.keras,               | metrics/evaluate.json,                       |
@@ -19,6 +19,7 @@ import what is below them and never a stage:
 
 `program`     how any program here starts and fails
 `params`      what params.yaml may say
+`sections`    how a YAML file is checked, and what is wrong in it told
 `paths`       where everything is stored
 `errors`      what can go wrong, and the exit codes
 `artifacts`   encoders with stable bytes, writers of whole files
@@ -28,7 +29,9 @@ import what is below them and never a stage:
 `score`       predictions to numbers
 `figures`     arrays to figures
 
-`data/`       where examples come from: datasets, mirrors, the IDX format, splits
+`data/`       where examples come from: datasets and their files, mirrors, archives; sources, which
+              chooses a reader: folder, table, parquet, npz, idx, cifar; how pictures are prepared
+              and decoded; splits
 `training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
               progress; how TensorFlow starts; inference
 `gate/`       the judge and the statistics it uses, results and whether they are fresh, the verdict

@@ -19,9 +19,8 @@ from matplotlib.figure import Figure
 from pipeline import figures, paths
 from pipeline import train as stage
 from pipeline.data.datasets import find
-from pipeline.data.mirrors import mirrors_of
 from pipeline.data.split import Split
-from pipeline.download import download
+from pipeline.download import provide
 from pipeline.errors import InputError
 from pipeline.params import Params, check
 from pipeline.params import load as read_params
@@ -38,19 +37,13 @@ def load(name: str) -> tuple[Split, Split]:
     dataset = find(name, "load")
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        download(
-            dataset,
-            mirrors_of(dataset),
-            raw=folder / "raw",
-            store=paths.DOWNLOADS,
-            metrics=folder / "download.json",
-        )
+        provide(dataset, raw=folder / "raw", metrics=folder / "download.json")
+        sections = read_params(paths.PARAMS)
         with redirect_stdout(None):
             preprocess(
                 folder / "raw",
                 dataset,
-                validation="test",
-                seed=0,
+                sections.preprocess.model_copy(update={"validation": "test"}),
                 processed=folder / "processed",
                 metrics=folder / "preprocess.json",
             )

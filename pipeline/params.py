@@ -1,32 +1,23 @@
 """What params.yaml may say: every key, its type and its range. Nothing else is allowed."""
 
 import json
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
-from reprlib import Repr
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
 from pipeline.errors import InputError
 from pipeline.records import read_yaml
+from pipeline.sections import Section, suggestion, validate
 
 LARGEST = 100_000  # bytes of params.yaml; what is larger is no params.yaml
 
 
-class Section(BaseModel):
-    """A mapping in params.yaml, immutable: no unknown key, no value of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-S = TypeVar("S", bound=Section)
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Units = Annotated[int, Field(ge=1, le=8192)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Side = Annotated[int, Field(ge=1, le=4096)]
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 HiddenUnits = Annotated[
     list[Units],
@@ -49,17 +40,41 @@ Dropout = Annotated[
 class Dataset(Section):
     """Which images."""
 
-    name: str = Field(description="the name of a row in pipeline/data/datasets.py, such as mnist")
+    name: str = Field(description="the name of a folder in data/sources, such as mnist")
 
 
 class Preprocess(Section):
-    """How the images are split."""
+    """How the images are read and split."""
+
+    size: Literal["common"] | Side | Annotated[list[Side], Field(min_length=2, max_length=2)] = (
+        Field(
+            description="common, the size that all images have; or the height and width to give"
+            " them in pixels, from 1 to 4096, such as 64 or [48, 64]",
+        )
+    )
+    channels: Literal["auto", 1, 3] = Field(
+        description="1 for grey, 3 for colour, or auto: colour if any picture is in colour"
+    )
+    fit: Literal["pad", "crop", "stretch"] = Field(
+        description="pad, crop or stretch, for images of another shape than preprocess.size"
+    )
+    test: Count | Share = Field(
+        description="a count from 1 or a share between 0 and 1 of the images to hold out as the"
+        " test images, where the dataset has none"
+    )
 
     validation: Count | Share | Literal["test"] = Field(
         description="a count from 1 or a share between 0 and 1 of the training images to hold out;"
         " or test, to train on all of them and validate on the test images",
     )
     seed: Seed = Field(description="a whole number from 0 to 4294967295, which selects them")
+    broken: Literal["refuse", "skip"] = Field(
+        description="refuse or skip, for pictures that cannot be read"
+    )
+    duplicates: Literal["keep", "remove"] = Field(
+        description="keep or remove, for training images that are among the validation or test"
+        " images, too"
+    )
 
 
 class Mlp(Section):
@@ -108,7 +123,7 @@ class Model(Section):
         if self.name not in self.architectures():
             raise ValueError(
                 f"model.name: found {self.name!r}, expected {' or '.join(self.architectures())}"
-                f"{_suggestion(self.name, self.architectures())}"
+                f"{suggestion(self.name, self.architectures())}"
             )
         return self
 
@@ -254,12 +269,7 @@ def check(params: object, source: str) -> Params:
     Raises:
         InputError: with a line for everything in it that is not allowed.
     """
-    if not isinstance(params, dict):
-        kind = "nothing" if params is None else f"a {type(params).__name__}"
-        raise InputError(
-            f"{source}: found {kind}, expected sections: {', '.join(Params.model_fields)}"
-        )
-    return _validate(Params, params, source)
+    return validate(Params, params, source)
 
 
 def check_gate(section: dict[str, Any], source: str) -> Gate:
@@ -268,70 +278,9 @@ def check_gate(section: dict[str, Any], source: str) -> Gate:
     Raises:
         InputError: with a line for everything in it that is not allowed.
     """
-    return _validate(Gate, section, source, "gate")
+    return validate(Gate, section, source, root=Params, location=("gate",))
 
 
 def schema() -> str:
     """The JSON Schema with which an editor completes and checks params.yaml."""
     return json.dumps(Params.model_json_schema(), indent=2)
-
-
-def _validate(model: type[S], content: dict[str, Any], source: str, *location: str) -> S:
-    try:
-        return model.model_validate(content)
-    except ValidationError as failure:
-        errors = failure.errors()
-        unknown = [
-            details for details in errors if details["type"] in ("extra_forbidden", "invalid_key")
-        ]  # alone: a misspelt key is missing, too
-        lines = dict.fromkeys(
-            _explain(details, (*location, *details["loc"])) for details in unknown or errors
-        )
-        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from failure
-
-
-def _explain(details: ErrorDetails, location: tuple[int | str, ...]) -> str:
-    """In one line: where, what was found, what is expected."""
-    if details["type"] == "value_error":  # from one of the validators above
-        return str(details["ctx"]["error"])
-    found = "nothing" if details["type"] == "missing" else _SHORT.repr(details["input"])
-    section: type[BaseModel] = Params
-    parts = list(location)
-    key = ""
-    while parts:
-        name = str(parts.pop(0))
-        key = f"{key}.{name}".lstrip(".")
-        if name not in section.model_fields:
-            known = section.model_fields
-            return f"{key}: unknown key, expected only {', '.join(known)}{_suggestion(name, known)}"
-        field = section.model_fields[name]
-        if field.description:
-            position = "".join(f"[{part}]" for part in parts if isinstance(part, int))
-            return f"{key}{position}: found {found}, expected {field.description}"
-        section = cast("type[BaseModel]", field.annotation)
-    return f"{key}: found {found}, expected a section: {', '.join(section.model_fields)}"
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    """What to add to a message if `name` is nearly one of the `known` names."""
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-class _Short(Repr):
-    """A representation that fits into a line, whatever params.yaml holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = 2
-        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 4
-        self.maxstring = self.maxlong = self.maxother = 60
-
-    def repr_int(self, number: int, level: int) -> str:
-        try:
-            return super().repr_int(number, level)
-        except ValueError:  # Python writes no number of more than 4,300 digits
-            return "a number of thousands of digits"
-
-
-_SHORT = _Short()

@@ -6,6 +6,7 @@ PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 
+SOURCES = Path("data/sources")
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 TRAIN = PROCESSED / "train"

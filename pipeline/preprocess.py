@@ -1,182 +1,220 @@
-"""Stage 2: data/raw decoded and split into training, validation and test images."""
+"""Stage 2: the images decoded, and split into training, validation and test images."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import paths
-from pipeline.artifacts import json_bytes, replacing_folder, write_files
-from pipeline.data import datasets, idx
-from pipeline.data.datasets import Dataset, verified
-from pipeline.data.split import Split, stratified
-from pipeline.errors import InputError, IntegrityError, PipelineError
-from pipeline.params import Params
+from pipeline.artifacts import json_bytes, remove, replacing_folder, write_files
+from pipeline.data import files, sources
+from pipeline.data.datasets import Dataset, find, verified
+from pipeline.data.pixels import Pixels, decode_into
+from pipeline.data.sources import LEFT_OUT, SHOWN, Labelled
+from pipeline.data.split import SplitWriter, stratified
+from pipeline.errors import InputError, PipelineError
+from pipeline.params import Params, Preprocess
 from pipeline.program import run_stage
 
-Examples = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, height, width), labels (N,)
+LEVELS = 256  # of a pixel
+
+Positions = NDArray[np.intp]  # of images, among all of the dataset
 
 
 def preprocess(
-    raw: Path,
-    dataset: Dataset,
-    *,
-    validation: float | Literal["test"],
-    seed: int,
-    processed: Path,
-    metrics: Path,
+    raw: Path, dataset: Dataset, params: Preprocess, *, processed: Path, metrics: Path
 ) -> None:
     """Writes `processed`/train, /validation and /test, and describes them in `metrics`.
 
     Args:
-        raw: the folder with the four IDX files.
-        dataset: what they are, and what each label means.
-        validation: how many training images to hold out, as a count or as a share below 1; or
-            `test`: train on all of them and validate on the test images.
-        seed: selects the held-out images.
+        raw: what the stage download made: the dataset's files, or a list of them.
+        dataset: what is known of it.
+        params: how to decode and split the images.
         processed: the folder to write.
         metrics: the JSON file to write.
 
     Raises:
-        InputError: a file is missing, a class has no training image, or `validation` leaves a class
-            without one.
-        IntegrityError: a file is not what its name says, or two do not belong together.
+        InputError: an image or a label cannot be used, or a class lacks images in a split.
+        IntegrityError: a file is not what its name says, has changed, or two do not fit.
     """
     try:
-        (images, labels), test = _read(raw, dataset.class_names)
+        labelled = sources.read(files.files_of(dataset.location, raw), dataset)
+        with replacing_folder(processed) as folder:
+            scratch = folder / "pixels"
+            pixels = decode_into(scratch, labelled, params)
+            splits = _splits(labelled, pixels, params)
+            duplicates = _duplicates(splits, pixels)
+            if params.duplicates == "remove":
+                splits["train"] = _without_duplicates(splits, pixels)
+            description = _write(folder, labelled, pixels, splits)
+            remove(scratch)
     except PipelineError as error:
-        raise type(error)(f"{error}; {_remedy(raw, dataset)}") from error
-    if validation == "test":
-        parts = {"train": (images, labels), "validation": test, "test": test}
-    else:
-        held_out = _hold_out(labels, validation, seed)
-        parts = {
-            "train": (images[~held_out], labels[~held_out]),
-            "validation": (images[held_out], labels[held_out]),
-            "test": test,
-        }
-    largest = int(parts["train"][0].max())
-    splits = {name: Split(*part, dataset.class_names, largest) for name, part in parts.items()}
-    with replacing_folder(processed) as folder:
-        for name, split in splits.items():
-            split.save(folder / name)
-            print(f"{name}: {len(split.labels):,} images of {_size(split.images)}")
-    write_files({metrics: json_bytes(_description(splits))})
-
-
-def _read(raw: Path, class_names: tuple[str, ...]) -> tuple[Examples, Examples]:
-    """The training and the test examples, which fit each other and the classes."""
-    train = _decode(raw, datasets.TRAIN_IMAGES, datasets.TRAIN_LABELS, class_names)
-    test = _decode(raw, datasets.TEST_IMAGES, datasets.TEST_LABELS, class_names)
-    if train[0].shape[1:] != test[0].shape[1:]:
-        raise IntegrityError(
-            f"{raw}: training images are {_size(train[0])}, test images are {_size(test[0])}"
-        )
-    counts = np.bincount(train[1], minlength=len(class_names)).tolist()
-    without = [name for name, count in zip(class_names, counts, strict=True) if not count]
-    if without:
-        raise InputError(
-            f"{raw / datasets.TRAIN_LABELS}: no training image of class {', '.join(without)}, "
-            f"expected some of each of the {len(class_names)} classes"
-        )
-    return train, test
+        raise type(error)(f"{error}{_remedy(raw, dataset)}") from error
+    _tell(duplicates, params)
+    write_files({metrics: json_bytes({**description, "duplicates": duplicates})})
 
 
 def _remedy(raw: Path, dataset: Dataset) -> str:
-    """What to do about files that cannot be used, depending on whether they are the right ones."""
+    """What to do about downloaded files that cannot be used; the user's own data need their own."""
+    if not dataset.mirrors:
+        return ""
     if all(verified(raw / file.name, file) for file in dataset.files):
         return (
-            f"these are the very files that the dataset {dataset.name} names, so its row in "
-            f"pipeline/data/datasets.py or the files must change (pipeline.data.idx.encode makes "
-            f"them)"
+            f"; these are the very files that {dataset.description} names, so it or the files must "
+            f"change"
         )
-    return f"delete {raw} and run dvc repro"
+    return f"; delete {raw} and run dvc repro"
 
 
-def _decode(raw: Path, images: str, labels: str, class_names: tuple[str, ...]) -> Examples:
-    examples = idx.read(raw / images, idx.IMAGES), idx.read(raw / labels, idx.LABELS)
-    if len(examples[0]) != len(examples[1]):
-        raise IntegrityError(
-            f"{raw / labels}: {len(examples[1]):,} labels for {len(examples[0]):,} images"
-        )
-    if examples[1].max() >= len(class_names):
-        raise IntegrityError(
-            f"{raw / labels}: label {examples[1].max()} at position {examples[1].argmax()}, "
-            f"expected 0 to {len(class_names) - 1}, one for each of {len(class_names)} class names"
-            f"{_hint(examples[1], len(class_names))}"
-        )
-    return examples
+def _splits(labelled: Labelled, pixels: Pixels, params: Preprocess) -> dict[str, Positions]:
+    """Which images are for training, for validation and for the test."""
+    labels = labelled.all_labels
+    usable = pixels.healthy & (labels != LEFT_OUT)
+    own: dict[str, list[Positions]] = {"train": [], "validation": [], "test": [], "all": []}
+    start = 0
+    for part in labelled.parts:
+        end = start + len(part.labels)
+        own[part.split].append(start + np.flatnonzero(usable[start:end]))
+        start = end
+    nothing = np.empty(0, np.intp)
+    train = np.concatenate([nothing, *own["all"], *own["train"]])
+    test = np.concatenate([nothing, *own["test"]])
+    validation = np.concatenate([nothing, *own["validation"]])
+    if not len(test):
+        train, test = _hold_out(train, labels, params.test, params.seed, "test")
+        print(f"there are no test images, so preprocess.test holds out {len(test):,}")
+    if params.validation == "test":
+        validation = test
+    elif not len(validation):
+        train, validation = _hold_out(train, labels, params.validation, params.seed, "validation")
+    return {"train": np.sort(train), "validation": validation, "test": test}
 
 
-def _hint(labels: NDArray[np.uint8], classes: int) -> str:
-    if labels.min() == 1 and labels.max() == classes:
-        return "; they seem to count from 1, so subtract 1 from each"
-    return ""
-
-
-def _hold_out(labels: NDArray[np.uint8], validation: float, seed: int) -> NDArray[np.bool_]:
-    """(N,) True for the examples that are held out for validation."""
-    count = int(validation) if validation >= 1 else round(validation * len(labels))
-    held_out = stratified(labels, count, seed) if count < len(labels) else None
-    everywhere = np.unique(labels).tolist()
+def _hold_out(
+    positions: Positions, labels: NDArray[np.int64], share: float, seed: int, key: str
+) -> tuple[Positions, Positions]:
+    """The positions that remain, and those that are held out, a share of each class."""
+    own = labels[positions]
+    count = int(share) if share >= 1 else round(share * len(own))
+    held_out = stratified(own, count, seed) if count < len(own) else None
+    everywhere = np.unique(own).tolist()
     if (
         held_out is None
-        or np.unique(labels[held_out]).tolist() != everywhere
-        or np.unique(labels[~held_out]).tolist() != everywhere
+        or np.unique(own[held_out]).tolist() != everywhere
+        or np.unique(own[~held_out]).tolist() != everywhere
     ):
         raise InputError(
-            f"params.yaml: preprocess.validation: found {validation}, which is {count:,} of "
-            f"{len(labels):,} training images; expected a number that leaves images of every class "
-            f"on both sides"
+            f"params.yaml: preprocess.{key}: found {share}, which is {count:,} of {len(own):,} "
+            f"images; expected a number that leaves images of every class on both sides"
         )
-    return held_out
+    return positions[~held_out], positions[held_out]
 
 
-def _size(images: NDArray[np.uint8]) -> str:
-    return "x".join(map(str, images.shape[1:])) + " pixels"
-
-
-def _description(splits: Mapping[str, Split]) -> dict[str, object]:
-    """What metrics/preprocess.json says."""
-    train = splits["train"]
+def _duplicates(splits: dict[str, Positions], pixels: Pixels) -> dict[str, int]:
+    """How many images of one split are in another, too, to the pixel."""
+    pairs = [("train", "test")]
+    if splits["validation"] is not splits["test"]:
+        pairs += [("train", "validation"), ("validation", "test")]
+    digests = {name: pixels.digests[positions] for name, positions in splits.items()}
     return {
-        "images": {name: _counts(split) for name, split in splits.items()},
-        "shape": list(train.images.shape[1:]),
-        "pixels": _pixel_statistics(train.images) | {"largest": train.largest_pixel},
+        f"{one}_in_{other}": int(np.isin(digests[one], digests[other]).sum())
+        for one, other in pairs
     }
 
 
-def _counts(split: Split) -> dict[str, object]:
-    counts = np.bincount(split.labels, minlength=len(split.class_names)).tolist()
+def _without_duplicates(splits: dict[str, Positions], pixels: Pixels) -> Positions:
+    """The training images that are in no other split."""
+    train, others = splits["train"], np.concatenate([splits["validation"], splits["test"]])
+    return train[~np.isin(pixels.digests[train], pixels.digests[others])]
+
+
+def _tell(duplicates: dict[str, int], params: Preprocess) -> None:
+    found = [f"{count:,} {name.replace('_', ' ')}" for name, count in duplicates.items() if count]
+    if found:
+        removed = params.duplicates == "remove"
+        what = "removed from training" if removed else "preprocess.duplicates: remove drops them"
+        print(f"the same picture in two splits: {', '.join(found)}; {what}")
+
+
+def _write(
+    folder: Path, labelled: Labelled, pixels: Pixels, splits: dict[str, Positions]
+) -> dict[str, Any]:
+    """Writes the splits, and returns what metrics/preprocess.json says of them."""
+    names, labels = labelled.class_names, labelled.all_labels
+    counts = {
+        name: np.bincount(labels[positions], minlength=len(names)).tolist()
+        for name, positions in splits.items()
+    }
+    _check_every_class(counts["train"], labelled)
+    levels = np.zeros(LEVELS, np.int64)  # how many pixels of the training images have each value
+    writers = {name: SplitWriter(folder / name) for name in splits}
+    for name, positions in splits.items():
+        chunks = pixels.chunks(positions)
+        if name == "train":
+            chunks = _counting(chunks, levels)
+        writers[name].write_images((len(positions), *pixels.shape), chunks)
+        writers[name].write_labels(labels[positions], len(names))
+        print(f"{name}: {len(positions):,} images of {_size(pixels.shape)}")
+    largest = int(np.flatnonzero(levels).max())
+    for writer in writers.values():
+        writer.write_about(names, largest, pixels.fit)
     return {
-        "total": len(split.labels),
+        "images": {name: _counts(of_class, names) for name, of_class in counts.items()},
+        "shape": list(pixels.shape),
+        "pixels": _pixel_statistics(levels) | {"largest": largest},
+    }
+
+
+def _check_every_class(counts: list[int], labelled: Labelled) -> None:
+    names = labelled.class_names
+    without = [name for name, count in zip(names, counts, strict=True) if not count]
+    if without:
+        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
+        raise InputError(
+            f"{labelled.parts[0].source}: no training image of class {', '.join(without[:SHOWN])}"
+            f"{more}, expected some of each of the {len(names)} classes"
+        )
+
+
+def _counting(
+    chunks: Iterable[NDArray[np.uint8]], levels: NDArray[np.int64]
+) -> Iterator[NDArray[np.uint8]]:
+    """The chunks; adds the pixels of each value in them to `levels`, (256,)."""
+    for chunk in chunks:
+        levels += np.bincount(chunk.reshape(-1), minlength=LEVELS)
+        yield chunk
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]}x{shape[1]} pixels{' in colour' if shape[2:] else ''}"
+
+
+def _counts(counts: list[int], class_names: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "total": sum(counts),
         "per_class": [
             {"class": name, "images": count}
-            for name, count in zip(split.class_names, counts, strict=True)
+            for name, count in zip(class_names, counts, strict=True)
         ],
     }
 
 
-def _pixel_statistics(images: NDArray[np.uint8]) -> dict[str, float]:
+def _pixel_statistics(levels: NDArray[np.int64]) -> dict[str, float]:
     """Mean and standard deviation over all pixels, from their histogram: exact sums."""
-    levels = np.arange(256)
-    counts = np.zeros(256, dtype=np.int64)
-    for image in images:
-        counts += np.bincount(image.reshape(-1), minlength=256)
-    mean = (counts @ levels) / counts.sum()
-    variance = (counts @ levels**2) / counts.sum() - mean**2
+    values = np.arange(LEVELS)
+    mean = (levels @ values) / levels.sum()
+    variance = (levels @ values**2) / levels.sum() - mean**2
     return {"mean": float(mean), "standard_deviation": float(np.sqrt(variance))}
 
 
 def main(params: Params) -> None:
-    """Splits data/raw as params.yaml says."""
+    """Decodes and splits the dataset as params.yaml says."""
     preprocess(
         paths.RAW,
-        datasets.find(params.dataset.name),
-        validation=params.preprocess.validation,
-        seed=params.preprocess.seed,
+        find(params.dataset.name),
+        params.preprocess,
         processed=paths.PROCESSED,
         metrics=paths.PREPROCESS_METRICS,
     )

@@ -13,9 +13,10 @@ from pipeline import paths
 from pipeline.artifacts import json_bytes, keras_bytes, write_files
 from pipeline.data.split import Split
 from pipeline.errors import InputError, TrainingError, advising
-from pipeline.params import Augment, Model, Params, Section, Train
+from pipeline.params import Augment, Model, Params, Train
 from pipeline.program import run_stage
 from pipeline.records import HISTORY_COLUMNS, history_bytes
+from pipeline.sections import Section
 from pipeline.training import backend
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import IO, Any
 from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
-from pipeline.data.datasets import DATASETS
+from pipeline.data import datasets
 from pipeline.errors import InputError
 from pipeline.params import Model, load
 from pipeline.records import flat, read_yaml
@@ -212,6 +212,6 @@ def _candidates(key: str, value: object) -> list[object]:
         return [[*value, 8], value[1:]]
     if isinstance(value, dict):
         return [{"0": 0.1}, {}]
-    names = {"dataset.name": [*DATASETS], "model.name": [*Model.architectures()]}
+    names = {"dataset.name": datasets.names(), "model.name": [*Model.architectures()]}
     words = ["adam", "sgd", "constant", "cosine", 0.1]
     return [*names.get(key, words)]

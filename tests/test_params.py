@@ -259,4 +259,4 @@ def test_the_schema_describes_every_key() -> None:
                         "4294967295", "4.29497e+09"
                     )
             for choice in field.get("enum", []):
-                assert choice in field["description"]
+                assert str(choice) in field["description"]

@@ -1,6 +1,7 @@
 """What a user may change by the README's words leaves the suite green."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,6 @@ import pytest
 from pipeline.params import Model
 from tests.support import Workspace, copy_repository
 
-DATASET = """
-DATASETS["letters"] = replace(
-    DATASETS["digits"], name="letters", class_names=tuple("abcdefghij")
-)
-"""
 FUNCTION = '''
 def residual(
     shape: Shape, classes: int, scale: float, *, filters: int, blocks: int, dropout: float
@@ -55,13 +51,13 @@ VALUES = """  residual:
 def changed(tmp_path: Path) -> Workspace:
     """A clone in which a dataset and a model were added, and every parameter changed."""
     workspace = copy_repository(tmp_path / "clone")
-    workspace.edit("pipeline/data/datasets.py", "import dataclass\n", "import dataclass, replace\n")
-    for path, addition in (
-        ("pipeline/data/datasets.py", DATASET),
-        ("pipeline/training/models.py", FUNCTION),
-    ):
-        with (workspace.root / path).open("a") as file:
-            file.write(addition)
+    sources = workspace.root / "data/sources"
+    shutil.copytree(sources / "digits", sources / "letters")
+    workspace.edit(
+        "data/sources/letters/dataset.yaml", '["0", "1", "2", "3"', '["a", "b", "c", "d"'
+    )
+    with (workspace.root / "pipeline/training/models.py").open("a") as file:
+        file.write(FUNCTION)
     workspace.edit("pipeline/params.py", "class Model(Section):\n", SECTION)
     workspace.edit("pipeline/params.py", "    mlp: Mlp\n", "    mlp: Mlp\n    residual: Residual\n")
     workspace.edit("params.yaml", "  mlp:", VALUES)

@@ -1,196 +1,200 @@
-"""The datasets, a row each. To add one, add its row; nothing else knows their names.
+"""The datasets: what is in data/sources, and what the dataset.yaml of each says.
 
-Every dataset is four IDX files with the names below. Digests are of the decompressed files, so a
-mirror may serve them plain or compressed by any program.
+A dataset is a folder there, or a single file. Either it has the data, or its dataset.yaml says
+where they are downloaded from. For one's own data dataset.yaml is optional, see docs/own-data.md.
 """
 
 import hashlib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal, Self
 
-from pipeline.errors import InputError
+from pydantic import Field, model_validator
 
-TRAIN_IMAGES = "train-images-idx3-ubyte"
-TRAIN_LABELS = "train-labels-idx1-ubyte"
-TEST_IMAGES = "t10k-images-idx3-ubyte"
-TEST_LABELS = "t10k-labels-idx1-ubyte"
+from pipeline import paths
+from pipeline.errors import InputError, advising
+from pipeline.records import read_file, read_yaml
+from pipeline.sections import Section, suggestion, validate
 
-DIGITS = tuple("0123456789")
+DESCRIPTION = "dataset.yaml"
+CHUNK = 1 << 20  # bytes
+
+Format = Literal["folder", "csv", "parquet", "npz", "idx", "cifar"]
 
 
-@dataclass(frozen=True)
-class File:
-    """One file of a dataset, decompressed."""
+class File(Section):
+    """One file of a dataset. Without .gz in its name, it is decompressed."""
 
     name: str
-    size: int  # bytes
-    sha256: str
+    size: int | None = None  # bytes
+    sha256: str | None = None
+    md5: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_digest(self) -> Self:
+        if not (self.sha256 or self.md5):
+            raise ValueError(f"files: {self.name}: expected a digest, sha256 or md5")
+        if self.name != Path(self.name).name:
+            raise ValueError(f"files: found the name {self.name!r}, expected one without folders")
+        return self
+
+    def verifies(self, digests: "Digests") -> bool:
+        """Whether bytes with these digests are those of this file."""
+        return (
+            self.size in (None, digests.size)
+            and self.sha256 in (None, digests.sha256.hexdigest())
+            and self.md5 in (None, digests.md5.hexdigest())
+        )
+
+    @property
+    def digest(self) -> str:
+        """What identifies its bytes."""
+        return self.sha256 or f"md5-{self.md5}"
+
+
+class Digests:
+    """The length and the digests of bytes that come piece by piece."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def update(self, content: bytes) -> None:
+        """Takes the next bytes."""
+        self.size += len(content)
+        self.sha256.update(content)
+        self.md5.update(content)
+
+
+class Description(Section):
+    """What a dataset.yaml may say."""
+
+    class_names: list[str | int] | dict[str | int, str | int] = Field(
+        default=[],
+        description="a list of class names in the order of the labels, or a mapping from the labels"
+        " in the data to class names",
+    )
+    leave_out: list[str | int] = Field(
+        default=[], description="a list of labels whose images are left out"
+    )
+    format: Format | None = Field(
+        default=None, description="folder, csv, parquet, npz, idx or cifar, how to read the data"
+    )
+    label: str | int | None = Field(
+        default=None,
+        description="the column of the labels, by its name or by its position from 0 (-1 is the"
+        " last)",
+    )
+    image: str | None = Field(default=None, description="the name of the column of the images")
+    shape: list[int] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=3,
+        description="height and width of the images in a table, such as [28, 28], with a third"
+        " number, 3, for colour",
+    )
+    transposed: bool = Field(
+        default=False, description="true if images are stored column by column, else false"
+    )
+    members: str = Field(
+        default="*", description="a pattern of the files to unpack from an archive, such as */a*"
+    )
+    mirrors: list[str] = Field(default=[], description="a list of folders' URLs")
+    files: list[File] = Field(
+        default=[],
+        description="a list of files, each with its name, its sha256 or md5, and maybe its size",
+    )
+
+    @model_validator(mode="after")
+    def _mirrors_serve_files(self) -> Self:
+        if self.mirrors and not self.files:
+            raise ValueError("files: found nothing, expected the files that the mirrors serve")
+        return self
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a dataset before it is downloaded."""
+    """What is known of a dataset before it is read."""
 
     name: str
-    class_names: tuple[str, ...]
-    mirrors: tuple[str, ...]  # folders or URLs, tried in this order
-    files: tuple[File, ...]
+    location: Path  # the folder with its data or its dataset.yaml, or its only file
+    about: Description
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As dataset.yaml says; empty where the data say so themselves."""
+        names = self.about.class_names
+        return tuple(map(str, names.values() if isinstance(names, dict) else names))
+
+    @property
+    def mirrors(self) -> tuple[str, ...]:
+        """Folders or URLs that serve its files, tried in this order; empty if it is here."""
+        return tuple(self.about.mirrors)
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Those that dataset.yaml names."""
+        return tuple(self.about.files)
+
+    @property
+    def description(self) -> Path:
+        """The file that describes it."""
+        return self.location / DESCRIPTION
 
 
-DATASETS = {
-    dataset.name: dataset
-    for dataset in (
-        # Yann LeCun and Corinna Cortes, CC BY-SA 3.0: 60,000 and 10,000 images of 28x28 pixels.
-        Dataset(
-            name="mnist",
-            class_names=DIGITS,
-            mirrors=(
-                "https://ossci-datasets.s3.amazonaws.com/mnist",
-                "https://storage.googleapis.com/cvdf-datasets/mnist",
-            ),
-            files=(
-                File(
-                    TRAIN_IMAGES,
-                    47_040_016,
-                    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                ),
-                File(
-                    TRAIN_LABELS,
-                    60_008,
-                    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                ),
-                File(
-                    TEST_IMAGES,
-                    7_840_016,
-                    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                ),
-                File(
-                    TEST_LABELS,
-                    10_008,
-                    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-                ),
-            ),
-        ),
-        # In this repository, see data/mnist_sample/README.md: 10,000 and 2,000 images of MNIST.
-        Dataset(
-            name="mnist_sample",
-            class_names=DIGITS,
-            mirrors=("data/mnist_sample",),
-            files=(
-                File(
-                    TRAIN_IMAGES,
-                    7_840_016,
-                    "438ba099335a695db401b4cc1a9ebb5e26f3f6800536cda63de250fa022053bd",
-                ),
-                File(
-                    TRAIN_LABELS,
-                    10_008,
-                    "cdc933926617e78fa735e9296757e93f869734837ddb53260df98126675ca7c4",
-                ),
-                File(
-                    TEST_IMAGES,
-                    1_568_016,
-                    "544b11e980491b35ea0a29d267be603798a522d267bd875eefdf185f2a90b4ed",
-                ),
-                File(
-                    TEST_LABELS,
-                    2_008,
-                    "00c8ee896b56b1f141feedeefecd0ec606a7715b411eb44be7e1b1decd17e3fd",
-                ),
-            ),
-        ),
-        # Zalando SE, MIT: 60,000 and 10,000 images of 28x28 pixels.
-        Dataset(
-            name="fashion_mnist",
-            class_names=(
-                "T-shirt/top",
-                "Trouser",
-                "Pullover",
-                "Dress",
-                "Coat",
-                "Sandal",
-                "Shirt",
-                "Sneaker",
-                "Bag",
-                "Ankle boot",
-            ),
-            mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",),
-            files=(
-                File(
-                    TRAIN_IMAGES,
-                    47_040_016,
-                    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-                ),
-                File(
-                    TRAIN_LABELS,
-                    60_008,
-                    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-                ),
-                File(
-                    TEST_IMAGES,
-                    7_840_016,
-                    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-                ),
-                File(
-                    TEST_LABELS,
-                    10_008,
-                    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-                ),
-            ),
-        ),
-        # In this repository, see data/digits/README.md: 1,437 and 360 images of 8x8 pixels.
-        Dataset(
-            name="digits",
-            class_names=DIGITS,
-            mirrors=("data/digits",),
-            files=(
-                File(
-                    TRAIN_IMAGES,
-                    91_984,
-                    "41e463fb11442353328aed136a72ca93512604a7ae6e294205756d54294c7502",
-                ),
-                File(
-                    TRAIN_LABELS,
-                    1_445,
-                    "f8a600b73e2c056aa42316260206e6643bd33e96bd71cfb8e32b94f76fac4f93",
-                ),
-                File(
-                    TEST_IMAGES,
-                    23_056,
-                    "ee7550fe34409fc27d844b52fd0408fab403b2cc523bb34baa4ebd95b760d882",
-                ),
-                File(
-                    TEST_LABELS,
-                    368,
-                    "cf2c8a23974df0c99eb3f36ff34c02acb9be1c84aca7280211ef04bea1135360",
-                ),
-            ),
-        ),
+def names(sources: Path = paths.SOURCES) -> list[str]:
+    """All datasets that there are."""
+    if not sources.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in sources.iterdir()
+        if not path.name.startswith(".") and path.suffix != ".dvc"
     )
-}
+
+
+def find(
+    name: str, source: str = "params.yaml: dataset.name", sources: Path = paths.SOURCES
+) -> Dataset:
+    """The dataset called `name`.
+
+    Args:
+        name: of a folder or a file in `sources`.
+        source: where the name comes from, for messages.
+        sources: the folder of all datasets.
+
+    Raises:
+        InputError: there is none, or its dataset.yaml is not as it must be.
+    """
+    known = names(sources)
+    if name not in known:
+        absent = (sources / f"{name}.dvc").is_file()
+        remedy = f"; dvc checkout or dvc pull {sources / name}.dvc brings it" if absent else ""
+        raise InputError(
+            f"{source}: found {name!r}, expected a folder in {sources}, one of {', '.join(known)}"
+            f"{remedy or suggestion(name, known)}"
+        )
+    location = sources / name
+    path = location / DESCRIPTION
+    about = Description()
+    if path.exists():
+        with advising("see docs/own-data.md"):
+            about = validate(Description, read_yaml(read_file(path), str(path)), str(path))
+    return Dataset(name, location, about)
 
 
 def verified(path: Path, file: File) -> bool:
     """Whether `path` holds the bytes of `file`."""
-    if not path.is_file() or path.stat().st_size != file.size:
+    if not path.is_file() or file.size not in (None, path.stat().st_size):
         return False
+    return file.verifies(digests_of(path))
+
+
+def digests_of(path: Path) -> Digests:
+    """The length and the digests of a file."""
+    digests = Digests()
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
-
-
-def find(name: str, source: str = "params.yaml: dataset.name") -> Dataset:
-    """The dataset called `name`.
-
-    Args:
-        name: the key of a row.
-        source: where the name comes from, for messages.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name in DATASETS:
-        return DATASETS[name]
-    near = get_close_matches(name, DATASETS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{source}: found {name!r}, expected one of {', '.join(DATASETS)}{hint}")
+        while chunk := content.read(CHUNK):
+            digests.update(chunk)
+    return digests

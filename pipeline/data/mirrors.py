@@ -1,11 +1,10 @@
 """Mirrors: folders and URLs that serve the files of a dataset, and how a file is fetched.
 
-A mirror may serve a file plain or as `.gz`. What it serves is decompressed and compared with the
-file's SHA-256 on the way to the disk.
+A mirror may serve a file plain or as `.gz`. What it serves is decompressed, unless the file is to
+be a `.gz` itself, and compared with the file's digest on the way to the disk.
 """
 
 import gzip
-import hashlib
 import io
 import logging
 import os
@@ -27,13 +26,14 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
-from pipeline.data.datasets import Dataset, File
+from pipeline.data.datasets import Dataset, Digests, File
 from pipeline.errors import InputError, IntegrityError, NetworkError, PipelineError
 
 CHUNK = 1 << 16  # bytes
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_OVERHEAD = 1 << 17  # bytes by which compression may lengthen a file, generously
 ATTEMPTS = 4
+COMPRESSED = (".gz", ".tgz")  # ends of names of files that are kept as they are
 FILES_SHOWN = 6  # of those that a folder has instead
 
 Stream = io.RawIOBase | urllib3.HTTPResponse  # what a mirror serves
@@ -108,11 +108,13 @@ def _copy(folder: Path, file: File, target: Path) -> None:
     """
     if not folder.is_dir():
         raise NetworkError("no such folder")
-    names = [name for spelling in spellings(file.name) for name in (f"{spelling}.gz", spelling)]
+    names = [name for spelling in spellings(file.name) for name in served(spelling)]
     present = [path for path in (folder / name for name in names) if path.is_file()]
     if not present:
         others = sorted(path.name for path in folder.iterdir())[:FILES_SHOWN]
-        raise NetworkError(f"has neither {names[0]} nor {names[1]}, only {', '.join(others)}")
+        raise NetworkError(
+            f"has no {' and no '.join(served(file.name))}, only {', '.join(others) or 'nothing'}"
+        )
     failures = []
     for path in present:
         try:
@@ -121,6 +123,11 @@ def _copy(folder: Path, file: File, target: Path) -> None:
         except IntegrityError as error:
             failures.append(f"{path.name} {error}")
     raise IntegrityError("; ".join(failures))
+
+
+def served(name: str) -> list[str]:
+    """What a mirror may have instead of a file called `name`: it or a compressed one."""
+    return [name] if name.endswith(COMPRESSED) else [f"{name}.gz", name]
 
 
 def spellings(name: str) -> list[str]:
@@ -160,7 +167,7 @@ def _opened(mirror: str, name: str, retry: urllib3.Retry, patience: Patience) ->
     with _Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
-        for url in (f"{mirror.rstrip('/')}/{name}.gz", f"{mirror.rstrip('/')}/{name}"):
+        for url in (f"{mirror.rstrip('/')}/{one}" for one in served(name)):
             with _get(session, url, patience) as response:
                 if response.ok:
                     response.raw.auto_close = False  # BufferedReader reads past the last byte
@@ -222,11 +229,12 @@ def _copy_verified(stream: Stream, file: File, target: Path) -> None:
     Raises:
         IntegrityError: the bytes are not those of `file`.
     """
-    bounded = io.BufferedReader(_AtMost(stream, file.size + GZIP_OVERHEAD))
+    size = sys.maxsize - GZIP_OVERHEAD if file.size is None else file.size
+    bounded = io.BufferedReader(_AtMost(stream, size + GZIP_OVERHEAD))
     content: io.BufferedIOBase = bounded
-    if bounded.peek(2)[:2] == GZIP_MAGIC:
+    if bounded.peek(2)[:2] == GZIP_MAGIC and not file.name.endswith(COMPRESSED):
         content = gzip.GzipFile(fileobj=bounded)
-    digest, length = hashlib.sha256(), 0
+    digests = Digests()
     with (
         target.open("wb") as output,
         tqdm(
@@ -239,22 +247,23 @@ def _copy_verified(stream: Stream, file: File, target: Path) -> None:
         ) as progress,
     ):
         try:
-            while length <= file.size and (
-                chunk := content.read(min(CHUNK, file.size + 1 - length))
+            while digests.size <= size and (
+                chunk := content.read(min(CHUNK, size + 1 - digests.size))
             ):
-                length += len(chunk)
-                digest.update(chunk)
+                digests.update(chunk)
                 output.write(chunk)
                 progress.update(len(chunk))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise IntegrityError(
-                f"is a broken .gz file after {length:,} bytes ({error})"
+                f"is a broken .gz file after {digests.size:,} bytes ({error})"
             ) from error
-    if length != file.size:
-        size = f"has {length:,}" if length < file.size else "has more"
-        raise IntegrityError(f"{size} bytes, expected {file.size:,}")
-    if digest.hexdigest() != file.sha256:
-        raise IntegrityError(f"has SHA-256 {digest.hexdigest()}, expected {file.sha256}")
+    if file.size not in (None, digests.size):
+        found = f"has {digests.size:,}" if digests.size < size else "has more"
+        raise IntegrityError(f"{found} bytes, expected {file.size:,}")
+    if not file.verifies(digests):
+        name, expected = ("SHA-256", file.sha256) if file.sha256 else ("MD5", file.md5)
+        found = (digests.sha256 if file.sha256 else digests.md5).hexdigest()
+        raise IntegrityError(f"has {name} {found}, expected {expected}")
 
 
 class _DeadlineError(Exception):

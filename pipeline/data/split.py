@@ -1,9 +1,10 @@
 """Labelled images: how they are held out, and how they are stored."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,27 +12,34 @@ from numpy.typing import NDArray
 from pipeline.artifacts import json_bytes
 from pipeline.errors import InputError
 
+IMAGES, LABELS, ABOUT = "images.npy", "labels.npy", "about.json"
+
 
 @dataclass(frozen=True)
 class Split:
     """Labelled images for training, for validation or for the final test."""
 
-    images: NDArray[np.uint8]  # (N, height, width)
-    labels: NDArray[np.uint8]  # (N,), indices into class_names
+    images: NDArray[np.uint8]  # (N, height, width), or (N, height, width, 3) in colour
+    labels: NDArray[np.unsignedinteger[Any]]  # (N,), indices into class_names
     class_names: tuple[str, ...]
     largest_pixel: int  # of the training images: what counts as full intensity
+    fit: str = ""  # how images of another size were fitted; empty if all had this one
 
     def select(self, indices: NDArray[np.intp]) -> Self:
         """The examples at `indices`, in that order."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a model keeps of the images that it learned from."""
+        return _about(self.class_names, self.largest_pixel, self.fit)
+
     def save(self, folder: Path) -> None:
         """Writes images.npy, labels.npy and about.json into a new `folder`."""
-        folder.mkdir()
-        np.save(folder / "images.npy", self.images)
-        np.save(folder / "labels.npy", self.labels)
-        about = {"class_names": list(self.class_names), "largest_pixel": self.largest_pixel}
-        (folder / "about.json").write_bytes(json_bytes(about))
+        writer = SplitWriter(folder)
+        writer.write_images(self.images.shape, [self.images])
+        writer.write_labels(self.labels, len(self.class_names))
+        writer.write_about(self.class_names, self.largest_pixel, self.fit)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -41,15 +49,52 @@ class Split:
             InputError: `folder` is missing or damaged.
         """
         try:
-            about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-            images = np.load(folder / "images.npy", mmap_mode="r")
-            labels = np.load(folder / "labels.npy")
-            return cls(images, labels, tuple(about["class_names"]), int(about["largest_pixel"]))
+            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+            images = np.load(folder / IMAGES, mmap_mode="r")
+            labels = np.load(folder / LABELS)
+            names, largest = tuple(about["class_names"]), int(about["largest_pixel"])
+            return cls(images, labels, names, largest, about.get("fit", ""))
         except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{folder}: cannot be read ({error})") from error
 
 
-def stratified(labels: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.bool_]:
+class SplitWriter:
+    """Writes a split piece by piece, for `Split.load` to read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Into a new `folder`."""
+        folder.mkdir()
+        self.folder = folder
+
+    def write_images(self, shape: tuple[int, ...], chunks: Iterable[NDArray[np.uint8]]) -> None:
+        """Writes images.npy.
+
+        Args:
+            shape: (N, height, width) or (N, height, width, 3).
+            chunks: the images in order, N in all.
+        """
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        with (self.folder / IMAGES).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for chunk in chunks:
+                file.write(np.ascontiguousarray(chunk).data)
+
+    def write_labels(self, labels: NDArray[np.integer[Any]], classes: int) -> None:
+        """Writes labels.npy, in the smallest type that has a value for each class."""
+        np.save(self.folder / LABELS, labels.astype(np.min_scalar_type(classes - 1)))
+
+    def write_about(self, class_names: tuple[str, ...], largest_pixel: int, fit: str) -> None:
+        """Writes about.json, see the fields of `Split`."""
+        about = _about(class_names, largest_pixel, fit)
+        (self.folder / ABOUT).write_bytes(json_bytes(about))
+
+
+def _about(class_names: tuple[str, ...], largest_pixel: int, fit: str) -> dict[str, Any]:
+    about = {"class_names": list(class_names), "largest_pixel": largest_pixel}
+    return about | ({"fit": fit} if fit else {})
+
+
+def stratified(labels: NDArray[np.integer[Any]], count: int, seed: int) -> NDArray[np.bool_]:
     """Chooses `count` examples at random, the same share of every class.
 
     The shares are rounded by the method of largest remainders (Hamilton's), so that they add up to

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,18 +17,14 @@ import pytest
 import requests
 
 from pipeline.data import mirrors
-from pipeline.data.datasets import Dataset, File
+from pipeline.data.datasets import Dataset, Description, File
 from pipeline.data.mirrors import ATTEMPTS, Patience, _Session
 from pipeline.download import download
 from pipeline.errors import InputError, IntegrityError, NetworkError, PipelineError
 
 CONTENT = np.random.default_rng(0).bytes(1000)
-TINY = Dataset(
-    name="tiny",
-    class_names=("a", "b"),
-    mirrors=(),
-    files=(File("file", len(CONTENT), hashlib.sha256(CONTENT).hexdigest()),),
-)
+FILE = File(name="file", size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+TINY = Dataset("tiny", Path("tiny"), Description(files=[FILE]))
 GZIP = gzip.compress(CONTENT)
 PATIENCE = Patience(connect=1, read=0.5, file=1, backoff=0.01)
 
@@ -280,9 +275,7 @@ def test_what_a_folder_has_instead_is_named(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(NetworkError) as error:
         fetch([str(tmp_path)], tmp_path / "elsewhere")
-    assert f"{tmp_path}: has neither file.gz nor file, only a, b.txt, elsewhere\n" in str(
-        error.value
-    )
+    assert f"{tmp_path}: has no file.gz and no file, only a, b.txt, elsewhere\n" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +283,7 @@ def test_what_a_folder_has_instead_is_named(tmp_path: Path) -> None:
 )
 def test_another_spelling_is_taken_where_the_digest_fits(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(GZIP if name.endswith(".gz") else CONTENT)
-    labels = replace(TINY.files[0], name="t10k-labels-idx1-ubyte")
+    labels = FILE.model_copy(update={"name": "t10k-labels-idx1-ubyte"})
     target = tmp_path / "target"
     assert mirrors.fetch(labels, [str(tmp_path)], target, PATIENCE) == str(tmp_path)
     assert target.read_bytes() == CONTENT

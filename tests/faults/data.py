@@ -1,25 +1,28 @@
 """The data are not what they should be."""
 
-import gzip
+from tests.faults.fault import Fault, Prepare, change, remove, shell, stage
 
-import numpy as np
+IMAGES = "data/sources/digits/train-images-idx3-ubyte.gz"
+MANIFEST = "data/raw/manifest.csv"
 
-from pipeline.data import idx
-from tests.faults.fault import Fault, change, remove, shell, stage
-
-IMAGES, LABELS = "data/raw/train-images-idx3-ubyte", "data/raw/train-labels-idx1-ubyte"
-AGAIN = "; delete data/raw and run dvc repro"
-
-
-EMPTY = "rm data/raw/* .pipeline/downloads/*"
-
-
-def _raw(what: str, code: int, line: str, path: str, content: bytes) -> Fault:
-    prepare = change(path, lambda _: content)
-    return Fault(f"preprocess: {what}", stage("preprocess"), code, line, prepare)
+# Makes the digits a dataset that is downloaded; `served` is the only mirror at hand.
+SERVE = (
+    "cp -r data/sources/digits served",
+    "mkdir data/sources/distant",
+    (
+        "sed 's/^files:/mirrors: [served]\\nfiles:/' served/dataset.yaml"
+        " > data/sources/distant/dataset.yaml"
+    ),
+    "sed -i 's/name: digits/name: distant/' params.yaml",
+)
+BACK = "rm -rf served data/sources/distant; git checkout --quiet HEAD ."
 
 
-AWAY, BACK = "mv data/digits elsewhere", "mv elsewhere data/digits"  # the only mirror at hand
+def _distant(*commands: str) -> Prepare:
+    """Makes the digits a dataset that is downloaded, then runs `commands`."""
+    return shell("; ".join([*SERVE, *commands]))
+
+
 DAMAGE = "for file in .pipeline/downloads/*; do rm -f $file; echo damaged > $file; done"
 
 
@@ -30,85 +33,65 @@ def _processed(what: str, line: str, path: str, content: bytes | None) -> Fault:
 
 FAULTS = [
     Fault(
-        "preprocess: a file of the dataset is missing",
-        stage("preprocess"),
-        2,
-        f"{IMAGES}: no such file{AGAIN}",
-        remove(IMAGES),
+        "download: a file of the dataset is not what dataset.yaml says",
+        stage("download"),
+        4,
+        f"{IMAGES}: is not the file that data/sources/digits/dataset.yaml names; restore the file",
+        change(IMAGES, lambda content: content[:-1]),
+        undo=shell("git restore data/sources"),
     ),
     Fault(
-        "preprocess: a file of the dataset is cut off",
+        "download: a file of the dataset is missing",
+        stage("download"),
+        4,
+        f"{IMAGES}: is not the file that data/sources/digits/dataset.yaml names; restore the file",
+        remove(IMAGES),
+        undo=shell("git restore data/sources"),
+    ),
+    Fault(
+        "download: there is no such dataset",
+        stage("download"),
+        2,
+        "params.yaml: dataset.name: found 'digitz', expected a folder in data/sources, one of ",
+        shell("sed -i 's/name: digits/name: digitz/' params.yaml"),
+        undo=shell("git restore params.yaml"),
+    ),
+    Fault(
+        "preprocess: a file of the dataset has changed since download",
         stage("preprocess"),
         4,
-        f"{IMAGES}: its header promises 91,968 values of shape (1437, 8, 8), 91,967 follow{AGAIN}",
+        f"{IMAGES}: has changed since the stage download listed it; run dvc repro",
         change(IMAGES, lambda content: content[:-1]),
+        undo=shell("git restore data/sources"),
     ),
-    _raw("a file of the dataset is empty", 4, f"{IMAGES}: starts with nothing", IMAGES, b""),
-    _raw(
-        "a file of the dataset is still compressed",
-        4,
-        f"{IMAGES}: starts with 1f 8b 08 00, expected 00 00 08 03",
-        IMAGES,
-        gzip.compress(bytes(100), mtime=0),
-    ),
-    _raw("a file of the dataset is a web page", 4, "starts with 3c 68 74 6d", IMAGES, b"<html>"),
-    _raw(
-        "labels and images are not equally many",
-        4,
-        f"{LABELS}: 5 labels for 1,437 images{AGAIN}",
-        LABELS,
-        idx.encode(np.zeros(5, np.uint8)),
-    ),
-    _raw(
-        "labels count from 1",
-        4,
-        f"{LABELS}: label 10 at position 9, expected 0 to 9, one for each of 10 class names; they "
-        f"seem to count from 1, so subtract 1 from each",
-        LABELS,
-        idx.encode((np.arange(1437) % 10 + 1).astype(np.uint8)),
-    ),
-    _raw(
-        "labels are 32-bit integers",
-        4,
-        f"{LABELS}: starts with 00 00 0c 01, 32-bit integers in 1 dimension, expected 00 00 08 01",
-        LABELS,
-        bytes([0, 0, 12, 1]) + bytes(4),
-    ),
-    _raw(
-        "images are in colour",
-        4,
-        f"{IMAGES}: starts with 00 00 08 04, unsigned bytes in 4 dimensions, expected 00 00 08 03",
-        IMAGES,
-        idx.encode(np.zeros((1, 8, 8, 3), np.uint8)),
-    ),
-    _raw(
-        "training and test images differ in size",
-        4,
-        "data/raw: training images are 9x9 pixels, test images are 8x8 pixels",
-        IMAGES,
-        idx.encode(np.ones((1437, 9, 9), np.uint8)),
-    ),
-    _raw(
-        "there is one class alone",
+    Fault(
+        "preprocess: the list of files is missing",
+        stage("preprocess"),
         2,
-        f"{LABELS}: no training image of class 0, 2, 3, 4, 5, 6, 7, 8, 9, expected some of each",
-        LABELS,
-        idx.encode(np.ones(1437, np.uint8)),
+        "data/raw: found no data, expected pictures, a table or an archive",
+        remove(MANIFEST),
+    ),
+    Fault(
+        "preprocess: the list of files is damaged",
+        stage("preprocess"),
+        2,
+        f"{MANIFEST}: cannot be read; run dvc repro",
+        change(MANIFEST, lambda content: content[:-1] + b",,\n"),
     ),
     Fault(
         "download: one mirror cannot be reached, the other has damaged files",
         f"DATASET_MIRROR=http://127.0.0.1:9 {stage('download')}",
         4,
-        "train-images-idx3-ubyte: no mirror served it",
-        shell(f"{EMPTY}; echo damaged > data/digits/train-images-idx3-ubyte.gz"),
-        undo=shell("git restore data/digits"),
+        "train-images-idx3-ubyte.gz: no mirror served it",
+        _distant("echo damaged > served/train-images-idx3-ubyte.gz"),
+        undo=shell(BACK),
     ),
     Fault(
         "download: no mirror has the files",
         stage("download"),
         3,
-        "data/digits: no such folder\n  offline? set DATASET_MIRROR to a folder that has the files",
-        shell(f"{EMPTY}; {AWAY}"),
+        "served: no such folder\n  offline? set DATASET_MIRROR to a folder that has the files",
+        _distant("rm -r served"),
         undo=shell(BACK),
     ),
     Fault(
@@ -116,21 +99,26 @@ FAULTS = [
         f"DATASET_MIRROR=ftp://user:pass@localhost {stage('download')}",
         2,
         "mirror ftp://***@localhost: expected a folder, or an http or https URL",
+        _distant(),
+        undo=shell(BACK),
     ),
     Fault(
         "download: the code has changed and there is no network",
         "dvc repro download",
         0,
         "bytes from .pipeline/downloads, verified",
-        shell(f"echo '# a comment' >> pipeline/params.py; {AWAY}"),
-        undo=shell(f"{BACK}; git checkout --quiet HEAD ."),
+        _distant(
+            f"{stage('download')}", "rm -r served", "echo '# a comment' >> pipeline/params.py"
+        ),
+        undo=shell(BACK),
     ),
     Fault(
         "download: a kept file is damaged",
         stage("download"),
         0,
-        "bytes from data/digits, verified",
-        shell(f"{DAMAGE}; rm data/raw/t10k-labels-idx1-ubyte"),
+        "bytes from served, verified",
+        _distant(f"{stage('download')}", DAMAGE, "rm data/raw/t10k-labels-idx1-ubyte.gz"),
+        undo=shell(BACK),
     ),
     _processed(
         "its images are missing",

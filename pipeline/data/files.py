@@ -1,0 +1,230 @@
+"""The files of a dataset: which there are, and whether they are still what they were.
+
+Data of one's own stay where they are: the stage `download` writes a manifest, a table with the
+path, the size and the SHA-256 of every file, and `preprocess` reads nothing else. Files that were
+downloaded or unpacked are in data/raw itself.
+"""
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from pipeline.errors import InputError, IntegrityError
+from pipeline.program import printable
+
+MANIFEST = "manifest.csv"
+CHUNK = 1 << 20  # bytes
+HEADER = ("path", "size", "sha256")
+PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+KINDS = {
+    **dict.fromkeys(PICTURES, "folder"),
+    ".csv": "csv",
+    ".npz": "npz",
+    ".parquet": "parquet",
+    ".zip": "archive",
+    ".tar": "archive",
+    ".tgz": "archive",
+}
+PATTERNS = (
+    (re.compile(r"\.tar\.\w+$"), "archive"),
+    (re.compile(r"(idx\d.*|ubyte|\.idx)(\.gz)?$"), "idx"),
+    (re.compile(r"(data|test)_batch.*\.bin$"), "cifar"),
+)
+NO_DATA = {"__MACOSX"}  # folders that programs leave
+
+
+class Entry(NamedTuple):
+    """A file of a dataset."""
+
+    path: str  # below the dataset's folder, with slashes
+    size: int | None = None  # bytes; None where DVC has verified it
+    sha256: str | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of its content by its name, a key of `pipeline.data.sources.READERS`."""
+        return kind_of(self.path)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a dataset, in the order of their paths."""
+
+    root: Path  # the folder that the paths start from
+    manifest: Path | None = None  # None: whatever is in `root`
+
+    def __iter__(self) -> Iterator[Entry]:
+        if self.manifest is None:
+            yield from map(Entry, walk(self.root))
+            return
+        try:
+            with self.manifest.open(encoding="utf-8", newline="") as table:
+                rows = csv.reader(table)
+                next(rows)
+                for path, size, sha256 in rows:
+                    yield Entry(path, int(size), sha256)
+        except (OSError, ValueError, StopIteration, csv.Error) as error:
+            raise InputError(f"{self.manifest}: cannot be read; run dvc repro") from error
+
+    def name(self, entry: Entry) -> str:
+        """The path of a file, for messages."""
+        return printable(str(self.root / entry.path))
+
+    def read(self, entry: Entry) -> bytes:
+        """The content of a file.
+
+        Raises:
+            IntegrityError: it is not what the manifest says.
+        """
+        try:
+            with open(f"{self.root}/{entry.path}", "rb", buffering=0) as file:  # noqa: PTH123
+                content = file.read()
+        except FileNotFoundError as error:
+            raise IntegrityError(f"{self.name(entry)}: has gone{CHANGED}") from error
+        if entry.sha256 and hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise IntegrityError(f"{self.name(entry)}: has changed{CHANGED}")
+        return content
+
+    def path(self, entry: Entry) -> Path:
+        """The path of a file, which is what the manifest says.
+
+        Raises:
+            IntegrityError: it is not.
+        """
+        path = self.root / entry.path
+        if entry.sha256 and not (path.is_file() and _sha256(path) == entry.sha256):
+            raise IntegrityError(f"{self.name(entry)}: has changed{CHANGED}")
+        return path
+
+
+CHANGED = " since the stage download listed it; run dvc repro when nothing writes there any more"
+
+
+def files_of(location: Path, raw: Path) -> Files:
+    """The files of a dataset at `location`, as the stage download left them in `raw`."""
+    if not raw.is_dir():
+        raise InputError(f"{raw}: no such folder; run dvc repro")
+    manifest = raw / MANIFEST
+    if not manifest.is_file():
+        return Files(raw)
+    return Files(location if location.is_dir() else location.parent, manifest)
+
+
+def kind_of(path: str) -> str | None:
+    """What a file contains by its name; None if it is no data."""
+    name = path.rpartition("/")[2].lower()
+    for pattern, kind in PATTERNS:
+        if pattern.search(name):
+            return kind
+    return KINDS.get(os.path.splitext(name)[1])  # noqa: PTH122, pathlib takes 4 times as long
+
+
+def walk(location: Path) -> Iterator[str]:
+    """The data files below a folder in the order of their paths, or the only file.
+
+    Hidden files, dataset.yaml and files of other kinds, such as README.md, are left out.
+
+    Raises:
+        InputError: a folder holds no data, or something there cannot be used.
+    """
+    if location.is_file():
+        yield location.name
+        return
+    if not (yield from _walk(str(location), "")):
+        raise InputError(f"{location}: found no data, expected pictures, a table or an archive")
+
+
+def _walk(folder: str, prefix: str) -> Generator[str, None, int]:
+    """As `walk`; returns how many files there are."""
+    count = 0
+    with os.scandir(folder) as entries:
+        found = sorted(
+            (one.name, one.is_dir(follow_symlinks=False), one.is_file()) for one in entries
+        )
+    for name, is_folder, is_file in found:
+        if name.startswith(".") or name in NO_DATA:
+            continue
+        path = f"{folder}/{name}"
+        if is_folder:
+            _check_name(path)
+            below = yield from _walk(path, f"{prefix}{name}/")
+            if not below:
+                raise InputError(
+                    f"{printable(path)}: found a folder without data, expected some in each; "
+                    f"remove it"
+                )
+            count += below
+        elif not is_file:
+            _refuse(Path(path))
+        elif kind_of(name):
+            _check_name(path)
+            yield f"{prefix}{name}"
+            count += 1
+    return count
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise InputError(
+            f"{shown}: found a name that is not UTF-8, expected one that is; rename it"
+        ) from error
+
+
+def _refuse(path: Path) -> NoReturn:
+    """Says what is wrong with something that is neither a file nor a folder."""
+    name = printable(str(path))
+    if path.is_dir():
+        raise InputError(f"{name}: is a link to a folder, expected files; copy the folder itself")
+    if path.is_symlink():
+        raise InputError(f"{name}: is a link that leads nowhere; remove it or restore its file")
+    raise InputError(f"{name}: is neither a file nor a folder; remove it")
+
+
+def list_files(
+    location: Path, manifest: Path, progress: Callable[[], object]
+) -> tuple[int, int, str]:
+    """Writes the manifest of a folder or a file.
+
+    Args:
+        location: of the dataset.
+        manifest: the file to write.
+        progress: is called after each file.
+
+    Returns:
+        How many files there are, their bytes, and the SHA-256 of the manifest.
+
+    Raises:
+        InputError: there are no data, or something cannot be used.
+    """
+    root = location if location.is_dir() else location.parent
+    count = total = 0
+    with manifest.open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(HEADER)
+        for path in walk(location):
+            size, digest = _size_and_sha256(f"{root}/{path}")
+            writer.writerow((path, size, digest))
+            count, total = count + 1, total + size
+            progress()
+    return count, total, _sha256(manifest)
+
+
+def _size_and_sha256(path: str) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123, pathlib takes longer
+        while content := file.read(CHUNK):
+            digest.update(content)
+            size += len(content)
+    return size, digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    return _size_and_sha256(str(path))[1]

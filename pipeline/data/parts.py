@@ -1,0 +1,142 @@
+"""What a reader finds: the images of each split with their labels, to be decoded later."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.files import Entry, Files
+
+SplitName = Literal["train", "validation", "test", "all"]  # all: the data do not say
+
+SPLITS: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "t10k": "test",
+    "eval": "test",
+}
+
+
+class Chunk(Protocol):
+    """Some images, which another process can decode."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def load(self) -> "Pictures | ArrayChunk":
+        """What is to be decoded.
+
+        Raises:
+            InputError: the data are not what they must be.
+            IntegrityError: they have changed.
+        """
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one split."""
+
+    split: SplitName
+    source: str  # where they are, for messages
+    labels: NDArray[np.int32]  # (N,) positions in `values`
+    values: tuple[str, ...]  # what the data call the classes
+    chunks: Callable[[], Iterator[Chunk]]  # N images in all
+    in_order: bool = False  # whether `values` are all classes, in the order they are to have
+
+
+class Pictures(ABC):
+    """Images that are encoded, as in files."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[bytes]:
+        """The bytes of each.
+
+        Raises:
+            IntegrityError: they have changed.
+        """
+
+    @abstractmethod
+    def name(self, number: int) -> str:
+        """What the one with this number, from 0, is called in messages."""
+
+    def load(self) -> "Pictures":
+        """As `Chunk`."""
+        return self
+
+
+@dataclass(frozen=True)
+class FileChunk(Pictures):
+    """Pictures in files of their own."""
+
+    files: Files
+    entries: tuple[Entry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.files.read, self.entries)
+
+    def name(self, number: int) -> str:
+        """As `Pictures`."""
+        return self.files.name(self.entries[number])
+
+
+@dataclass(frozen=True)
+class BytesChunk(Pictures):
+    """Pictures in rows of a table."""
+
+    source: str
+    start: int  # the row of the first one, counted from 1
+    pictures: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.pictures)
+
+    def name(self, number: int) -> str:
+        """As `Pictures`."""
+        return f"{self.source}: row {self.start + number:,}"
+
+
+@dataclass(frozen=True)
+class ArrayChunk:
+    """Pixels."""
+
+    source: str
+    pixels: NDArray[np.uint8]  # (N, height, width) or (N, height, width, 3)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load(self) -> "ArrayChunk":
+        """As `Chunk`."""
+        return self
+
+
+def split_of(name: str) -> SplitName | None:
+    """The split that a name stands for, such as `Train` or `val`."""
+    return SPLITS.get(name.lower())
+
+
+def encode_labels(
+    labels: Sequence[object] | NDArray[Any],
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Labels of any kind as positions in a tuple of what they say."""
+    values, positions = np.unique(np.asarray(labels), return_inverse=True)
+    return positions.astype(np.int32).reshape(-1), tuple(map(str, values.tolist()))

@@ -1,0 +1,196 @@
+"""The pixels of all images of a dataset in one file, decoded in bounded memory."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.decode import Task, decode_all
+from pipeline.data.parts import ArrayChunk, Chunk
+from pipeline.data.prepare import (
+    PictureError,
+    Preparation,
+    in_colour,
+    read_picture,
+    without_warnings,
+)
+from pipeline.data.sources import Labelled
+from pipeline.errors import InputError
+from pipeline.params import Preprocess
+
+CHUNK = 4 << 20  # bytes
+ALONE = 500  # images up to which other processes would take longer to start than to help
+SAMPLE = 16  # pictures that tell whether to begin in colour
+SHOWN = 20  # broken pictures that are named
+SIZES = 4  # sizes of images that are named
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The images that could be read, one after the other in a file."""
+
+    path: Path
+    shape: tuple[int, ...]  # of an image: (height, width), or (height, width, 3) in colour
+    healthy: NDArray[np.bool_]  # (N,) which of all images could be read
+    digests: NDArray[np.uint64]  # (N,) the same for the same pixels; 0 for one that is broken
+    fit: str  # how images of another size were fitted; empty if there were none
+
+    def chunks(self, positions: NDArray[np.intp]) -> Iterator[NDArray[np.uint8]]:
+        """Images at `positions` among all, in ascending order."""
+        wanted = np.zeros(len(self.healthy), np.bool_)
+        wanted[positions] = True
+        rows = np.flatnonzero(wanted[self.healthy])
+        size = int(np.prod(self.shape))
+        count = max(1, CHUNK // size)
+        with self.path.open("rb") as file:
+            for start in range(0, int(self.healthy.sum()), count):
+                content = np.fromfile(file, np.uint8, count * size).reshape(-1, *self.shape)
+                first, last = np.searchsorted(rows, (start, start + count))
+                yield content[rows[first:last] - start]
+
+
+@dataclass(frozen=True)
+class _First:
+    """What the first images of a dataset are like."""
+
+    size: tuple[int, int]  # height and width
+    colour: bool
+    decoded: bool  # whether they are pixels already
+
+
+class _ColourFoundError(Exception):
+    """An image in colour, where grey was expected."""
+
+
+def decode_into(path: Path, labelled: Labelled, params: Preprocess) -> Pixels:
+    """Decodes all images into a new file.
+
+    Args:
+        path: the file.
+        labelled: the images.
+        params: their size and channels, and what to do about broken ones.
+
+    Raises:
+        InputError: an image cannot be read, or they have several sizes and none is asked for.
+        IntegrityError: the data have changed.
+    """
+    first = _first(labelled)
+    size = params.size
+    height, width = (
+        first.size if size == "common" else (size, size) if isinstance(size, int) else size
+    )
+    channels: Literal[1, 3] = 3 if params.channels == 3 or first.colour else 1  # noqa: PLR2004
+    if params.channels == 1:
+        channels = 1
+    task = Task(
+        Preparation(height, width, channels, params.fit),
+        resize=size != "common",
+        refuse_colour=params.channels == "auto" and channels == 1,
+    )
+    alone = labelled.total <= ALONE or (first.decoded and first.size == (height, width))
+    processes = 1 if alone else _cores()
+    try:
+        return _decode_into(path, labelled, task, params, processes)
+    except _ColourFoundError:
+        task = replace(task, preparation=replace(task.preparation, channels=3), refuse_colour=False)
+        return _decode_into(path, labelled, task, params, processes)
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _decode_into(
+    path: Path, labelled: Labelled, task: Task, params: Preprocess, processes: int
+) -> Pixels:
+    healthy = np.zeros(labelled.total, np.bool_)
+    digests = np.zeros(labelled.total, np.uint64)
+    sizes: Counter[tuple[int, int]] = Counter()
+    broken: list[str] = []
+    start = count = 0
+    with path.open("wb") as file:
+        for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
+            if decoded.colour:
+                raise _ColourFoundError
+            end = start + len(decoded.healthy)
+            healthy[start:end] = decoded.healthy
+            digests[start:end][decoded.healthy] = decoded.digests
+            file.write(np.ascontiguousarray(decoded.pixels).data)
+            sizes += decoded.sizes
+            count += len(decoded.broken)
+            broken = (broken + decoded.broken)[:SHOWN]
+            start = end
+    if broken:
+        _tell_broken(broken, count, params)
+    if not task.resize:
+        _check_sizes(sizes, labelled)
+    how = task.preparation
+    fitted = set(sizes) != {(how.height, how.width)}
+    return Pixels(path, how.shape, healthy, digests, how.fit if fitted else "")
+
+
+def _tell_broken(broken: list[str], count: int, params: Preprocess) -> None:
+    lines = [*broken, *([f"and {count - len(broken):,} more"] if count > len(broken) else [])]
+    if params.broken == "skip":
+        print(f"left out {count:,} pictures that cannot be read:", *lines, sep="\n  ")
+        return
+    what = "preprocess.broken: skip leaves out what cannot be read"
+    if count == 1:
+        raise InputError(f"{broken[0]}; replace it, or {what}")
+    raise InputError(
+        "\n  ".join([f"{count:,} pictures cannot be read; replace them, or {what}:", *lines])
+    )
+
+
+def _check_sizes(sizes: Counter[tuple[int, int]], labelled: Labelled) -> None:
+    if len(sizes) <= 1:
+        return
+    most = sizes.most_common()
+    shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in most[:SIZES])
+    more = f" and {len(most) - SIZES} more" if len(most) > SIZES else ""
+    raise InputError(
+        f"{labelled.parts[0].source}: found images of {len(sizes)} sizes, {shown}{more}, height by "
+        f"width; set preprocess.size in params.yaml to the one they are to have, such as "
+        f"{_near_power_of_two(min(min(size) for size in sizes))}"
+    )
+
+
+def _near_power_of_two(side: int) -> int:
+    """The largest power of two that is not larger."""
+    return 1 << (side.bit_length() - 1)
+
+
+def _first(labelled: Labelled) -> _First:
+    """What the first images are like that can be read."""
+    for chunk in labelled.chunks():
+        found = _look_at(chunk)
+        if found:
+            return found
+    return _First((1, 1), colour=False, decoded=True)  # all are broken, which will be told
+
+
+def _look_at(chunk: Chunk) -> _First | None:
+    content = chunk.load()
+    if isinstance(content, ArrayChunk):
+        pixels = content.pixels
+        colour = pixels.ndim > 3 and bool((pixels[..., :1] != pixels).any())  # noqa: PLR2004
+        return _First((pixels.shape[1], pixels.shape[2]), colour, chunk is content)
+    sizes, colours = [], []
+    for encoded in islice(content, SAMPLE):
+        try:
+            with without_warnings():
+                image = read_picture(encoded)
+        except PictureError:
+            continue
+        sizes.append((image.height, image.width))
+        colours.append(in_colour(image))
+    return _First(sizes[0], any(colours), decoded=False) if sizes else None

@@ -1,0 +1,148 @@
+"""One picture to an array of the size and the channels that the network takes.
+
+Training and prediction prepare pictures by the same function. Pillow decodes them, and resizes in
+whole numbers, so that every machine makes the same pixels.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+LONGEST = 20_000  # pixels of a side; what is longer is refused before it is decoded
+MOST = 100_000_000  # pixels
+WITH_DRAFT = ("JPEG", "MPO")
+WITH_ORIENTATION = ("JPEG", "MPO", "TIFF", "WEBP")  # formats that cameras write
+DRAFT = 2  # a JPEG is decoded at no less than so many times the size it is then reduced to
+
+Fit = Literal["pad", "crop", "stretch"]
+
+
+class PictureError(Exception):
+    """A picture cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What every image becomes."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    fit: Fit = "pad"  # how an image of another shape gets into this one
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an image: (height, width) in grey, (height, width, 3) in colour."""
+        size = (self.height, self.width)
+        return size if self.channels == 1 else (*size, 3)
+
+
+def read_picture(content: bytes, size: tuple[int, int] | None = None) -> Image.Image:
+    """A picture as it looks, upright and on white, in grey (mode L) or colour (RGB).
+
+    Args:
+        content: of a file in one of the FORMATS. Of an animation it is the first frame.
+        size: the height and width it is going to be reduced to, if that is known; a large JPEG is
+            then decoded at a fraction of its size.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    if not content:
+        raise PictureError("is empty")
+    try:
+        image = Image.open(BytesIO(content), formats=FORMATS)
+        _check_size(image)
+        if size and image.format in WITH_DRAFT:
+            largest = DRAFT * max(size)
+            image.draft(None, (largest, largest))
+        image.load()
+        return _upright_and_plain(image)
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError(f"is none of {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError("has too many pixels") from error
+    except Exception as error:  # whatever the decoders raise for bytes that make no sense
+        raise PictureError(f"is damaged ({' '.join(str(error).split())})") from error
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silences Pillow in the block: it warns of odd metadata, and of pictures that we refuse."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if not (0 < width <= LONGEST and 0 < height <= LONGEST and width * height <= MOST):
+        raise PictureError(
+            f"has {height:,} rows and {width:,} columns, expected 1 to {LONGEST:,} of each and at "
+            f"most {MOST:,} pixels"
+        )
+
+
+def _upright_and_plain(image: Image.Image) -> Image.Image:
+    if image.format in WITH_ORIENTATION or "exif" in image.info:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16 bits
+        return Image.fromarray(_high_byte(np.asarray(image)))
+    if image.mode == "F":
+        raise PictureError("has pixels that are fractions, expected whole numbers")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _high_byte(pixels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """(height, width) of 16 bits to 8."""
+    if pixels.min() < 0 or pixels.max() > np.iinfo(np.uint16).max:
+        raise PictureError("has pixels of more than 16 bits")
+    return (pixels.astype(np.uint16) >> 8).astype(np.uint8)
+
+
+def in_colour(image: Image.Image) -> bool:
+    """Whether any pixel is not grey."""
+    if image.mode == "L":
+        return False
+    pixels = np.asarray(image)
+    return bool((pixels[..., :1] != pixels[..., 1:]).any())
+
+
+def prepare(image: Image.Image, how: Preparation) -> NDArray[np.uint8]:
+    """The pixels of an image, (height, width) or (height, width, 3), as `how` says."""
+    mode = "L" if how.channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    size = (how.width, how.height)
+    if image.size == size:
+        pass
+    elif how.fit == "stretch":
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    elif how.fit == "crop":
+        image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    else:
+        image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=_border(image))
+    return np.asarray(image)
+
+
+def _border(image: Image.Image) -> int | tuple[int, ...]:
+    """The median colour of the outermost pixels, with which an image is padded."""
+    pixels = np.asarray(image)
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    median = np.median(np.concatenate(edges), axis=0).astype(int)
+    return int(median) if median.ndim == 0 else tuple(median.tolist())

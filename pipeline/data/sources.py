@@ -1,0 +1,155 @@
+"""Reads a dataset in whatever format it has: which images there are, and of which class each is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data import cifar, folder, idx, npz, parquet, table
+from pipeline.data.datasets import DESCRIPTION, Dataset, Description
+from pipeline.data.files import Files
+from pipeline.data.folder import Run
+from pipeline.data.parts import Chunk, Part
+from pipeline.errors import InputError, IntegrityError
+
+Reader = Callable[[Files, list[Run], Description], list[Part]]
+
+READERS: dict[str, Reader] = {
+    "cifar": cifar.read,
+    "csv": table.read,
+    "folder": folder.read,
+    "idx": idx.read,
+    "npz": npz.read,
+    "parquet": parquet.read,
+}
+LEFT_OUT = -1  # the class of an image that is left out
+SHOWN = 6  # names in a message
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All images of a dataset, not decoded yet, and their classes."""
+
+    parts: tuple[Part, ...]
+    all_labels: NDArray[np.int64]  # of all parts' images, indices into class_names or LEFT_OUT
+    class_names: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return len(self.all_labels)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The images of all parts."""
+        return chain.from_iterable(part.chunks() for part in self.parts)
+
+
+def read(files: Files, dataset: Dataset) -> Labelled:
+    """What there is to decode.
+
+    Raises:
+        InputError: the data cannot be told apart, or a label means nothing.
+        IntegrityError: a file is damaged or has changed.
+    """
+    runs = folder.scan(files)
+    parts = [
+        part
+        for part in READERS[_format(files, runs, dataset)](files, runs, dataset.about)
+        if len(part.labels)
+    ]
+    if not parts:
+        raise InputError(f"{files.root}: found no image with a label, expected some of each class")
+    names, index_of = _classes(parts, dataset)
+    labels = [
+        np.array([index_of[value] for value in part.values], np.int64)[part.labels]
+        for part in parts
+    ]
+    return Labelled(tuple(parts), np.concatenate(labels), names)
+
+
+def _format(files: Files, runs: Sequence[Run], dataset: Dataset) -> str:
+    """The key of READERS that suits the files."""
+    if dataset.about.format:
+        return dataset.about.format
+    first = {run.kind: run.first for run in reversed(runs)}
+    kinds = set(first)
+    if kinds == {"csv", "folder"}:  # a table names the pictures
+        return "csv"
+    if len(kinds) != 1:
+        examples = ", ".join(sorted(filter(None, first.values())))
+        raise InputError(
+            f"{files.root}: found data in several formats, such as {examples}; expected one; say "
+            f"which in {DESCRIPTION}, such as format: folder, or remove the others"
+        )
+    (kind,) = kinds
+    if kind not in READERS:
+        raise InputError(f"{files.root}: found {runs[0].first}, expected files that can be read")
+    return kind
+
+
+def _classes(parts: Sequence[Part], dataset: Dataset) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The names of the classes, and the index that each label stands for."""
+    about = dataset.about
+    left_out = {str(label): LEFT_OUT for label in about.leave_out}
+    found = _sorted({value for part in parts for value in part.values} - left_out.keys())
+    if isinstance(about.class_names, dict):
+        index_of = {str(label): number for number, label in enumerate(about.class_names)}
+        names = dataset.class_names
+    elif about.class_names:
+        names = dataset.class_names
+        by_name = set(found) <= set(names)
+        index_of = {name if by_name else str(number): number for number, name in enumerate(names)}
+    else:
+        named = next((part.values for part in parts if part.in_order), None)
+        names = named or tuple(found)
+        index_of = {name: number for number, name in enumerate(names)}
+    unknown = [value for value in found if value not in index_of]
+    if unknown:
+        raise _unknown_label(unknown, found, parts, dataset)
+    _check_names(names, dataset)
+    return names, index_of | left_out
+
+
+def _sorted(values: set[str]) -> list[str]:
+    """Numbers by their value, else text by its characters."""
+    try:
+        return sorted(values, key=int)
+    except ValueError:
+        return sorted(values)
+
+
+def _unknown_label(
+    unknown: list[str], found: list[str], parts: Sequence[Part], dataset: Dataset
+) -> Exception:
+    value = unknown[-1]
+    part = next(part for part in parts if value in part.values)
+    position = int(np.flatnonzero(part.labels == part.values.index(value))[0])
+    count = len(dataset.class_names)
+    numbers = [str(number) for number in range(1, count + 1)]
+    hint = "; they seem to count from 1, so name them by a mapping, {1: first, 2: second}"
+    message = (
+        f"{part.source}: found the label {value!r} at position {position:,}, expected one of the "
+        f"{count} in class_names of {dataset.description}, by its name or from 0 to {count - 1}"
+        f"{hint if set(found) <= set(numbers) else '; correct them, or leave it out there'}"
+    )
+    return (IntegrityError if dataset.mirrors else InputError)(message)
+
+
+def _check_names(names: Sequence[str], dataset: Dataset) -> None:
+    if len(names) < 2:  # noqa: PLR2004
+        raise InputError(
+            f"{dataset.location}: found one class alone, {', '.join(names)}, expected at least 2"
+        )
+    folded: dict[str, str] = {}
+    for name in names:
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            raise InputError(
+                f"{dataset.location}: found the classes {other} and {name}, which differ in case "
+                f"alone; rename or merge one"
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise InputError(f"{dataset.description}: found the class name {twice} more than once")
