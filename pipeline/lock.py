@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,19 +60,25 @@ def check_recorded(inputs: Iterable[Path]) -> None:
 
 
 def digest(path: Path) -> str:
-    """The MD5 that dvc.lock would hold of a file or a folder.
-
-    That of a folder is the MD5 of a list of its files, as DVC keeps it in its cache.
-    """
+    """The MD5 that dvc.lock would hold of a file or a folder."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        listing = [
-            {"md5": digest(file), "relpath": file.relative_to(path).as_posix()} for file in files
-        ]
-        listing.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
-        return md5(json.dumps(listing, sort_keys=True).encode()) + ".dir"
+        files = (file for file in path.rglob("*") if file.is_file())
+        return folder_md5({file.relative_to(path).as_posix(): digest(file) for file in files})
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """The MD5 that dvc.lock would hold of a folder: that of a list of its files.
+
+    Args:
+        files: their MD5 by their paths in the folder.
+    """
+    listing = [
+        {"md5": files[path], "relpath": path}
+        for path in sorted(files, key=lambda path: tuple(path.split("/")))
+    ]
+    return md5(json.dumps(listing, sort_keys=True).encode()) + ".dir"
 
 
 def md5(content: bytes) -> str:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from pipeline.errors import InputError, IntegrityError
 from pipeline.gate import results
 from pipeline.gate.freshness import check_lock
 from pipeline.lock import Lock, md5, read_lock
+from pipeline.params import load
 from pipeline.program import Parser, run
 from pipeline.records import Predictions, read_file, read_json
 from pipeline.repository import DVC, Source, dvc, find_commit, git
@@ -138,6 +140,7 @@ def rerun(clone: Path) -> Path:
     git("clone", "--quiet", git("rev-parse", "--show-toplevel"), str(clone))
     project = clone / git("rev-parse", "--show-prefix")  # it may be a folder of a larger repository
     dvc("cache", "dir", "--local", ".dvc/cache", folder=project)
+    _copy_data(project)
     (project / paths.PROVENANCE).unlink(missing_ok=True)  # train keeps it if the model is the same
     environment = dict(os.environ)
     mirror = environment.get("DATASET_MIRROR", "")
@@ -148,6 +151,16 @@ def rerun(clone: Path) -> Path:
     if done.returncode:
         raise InputError("the run in the clone failed, so nothing can be said; see above")
     return project
+
+
+def _copy_data(project: Path) -> None:
+    """Copies the dataset into a clone, if git does not track it."""
+    location = paths.SOURCES / load(project / paths.PARAMS).dataset.name
+    target = project / location
+    if location.is_dir() and not target.exists():
+        shutil.copytree(location, target)
+    elif location.is_file() and not target.exists():
+        shutil.copy2(location, target)
 
 
 def compare(committed: Source, made: Source) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.errors import InputError
-from pipeline.lock import md5, read_lock
+from pipeline.lock import folder_md5, md5, read_lock
 from pipeline.records import read_yaml
 from pipeline.repository import Source, dvc, tracked_files
 
@@ -29,13 +29,32 @@ def check_lock(source: Source, tracked: set[str]) -> None:
     for stage in read_lock(source.read).stages.values():
         for dependency in stage["deps"]:
             path = dependency["path"]
-            if path in tracked and md5(source.read(Path(path))) != dependency["md5"]:
+            if _tracked_md5(source, tracked, path) not in (None, dependency["md5"]):
                 raise InputError(f"stale: {path} has changed since the last run; {REMEDY}")
         for key, value in stage.get("params", {}).get(str(paths.PARAMS), {}).items():
             if _value(params, key) != value:
                 raise InputError(
                     f"stale: {key} in {paths.PARAMS} has changed since the last run; {REMEDY}"
                 )
+
+
+def _tracked_md5(source: Source, tracked: set[str], path: str) -> str | None:
+    """The MD5 of a file or folder that git tracks, itself or by its .dvc file; None if neither."""
+    if path in tracked:
+        return md5(source.read(Path(path)))
+    below = [name for name in tracked if name.startswith(f"{path}/")]
+    if below:
+        return folder_md5(
+            {name.removeprefix(f"{path}/"): md5(source.read(Path(name))) for name in below}
+        )
+    description = f"{path}.dvc"
+    if description in tracked:
+        content = read_yaml(source.read(Path(description)), description)
+        try:
+            return str(content["outs"][0]["md5"])  # type: ignore[index]
+        except (LookupError, TypeError) as error:
+            raise InputError(f"{description}: is damaged; {REMEDY}") from error
+    return None
 
 
 def check_status() -> None:
