@@ -9,7 +9,7 @@ PipelineError
 └── BusyError       7  the stage is already running in this folder
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -53,6 +53,13 @@ class BusyError(PipelineError):
     """The stage is already running in this folder."""
 
     exit_code = 7
+
+
+def listed(names: Iterable[object], most: int = 10) -> str:
+    """What a message says of `names`: `most` of them, and how many more there are."""
+    shown = [str(name) for name in names]
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 @contextmanager

@@ -8,11 +8,11 @@ import numpy as np
 from pipeline import figures, paths
 from pipeline.artifacts import json_bytes, png_bytes, write_files
 from pipeline.data.split import Split
-from pipeline.errors import InputError, advising
+from pipeline.errors import InputError, advising, listed
 from pipeline.params import Evaluate, Params
 from pipeline.program import run_stage
 from pipeline.records import predictions_bytes, read_file, read_history
-from pipeline.score import confusion, cross_entropy, most_confident_mistakes, predictions_of, score
+from pipeline.score import most_confident_mistakes, predictions_of, score
 from pipeline.training.inference import about, predict
 
 
@@ -43,14 +43,8 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
         split = Split.load(test)
         curves = read_history(read_file(history), str(history))
         _check_classes(model, split.class_names)
-        logits = predict(model, split.images)
-        if logits.shape[1:] != (len(split.class_names),):
-            raise InputError(
-                f"{model}: found an output of shape {logits.shape[1:]}, expected a value for each "
-                f"of {len(split.class_names)} classes"
-            )
-    predictions = predictions_of(logits, split.labels)
-    loss = cross_entropy(logits, split.labels)
+        logits = predict(model, split.images, len(split.class_names))
+        predictions, loss = predictions_of(logits, split.labels)
     metrics = score(predictions, split.class_names, loss=loss, bins=params.calibration_bins)
     interval = metrics["accuracy_interval"]
     print(
@@ -59,13 +53,12 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
     )
     worst = most_confident_mistakes(predictions)[: params.mistakes]
     names = np.array(split.class_names)
-    counts = confusion(predictions, len(split.class_names))
     with figures.style():
         files = {
             outputs.metrics: json_bytes(metrics),
             outputs.predictions: predictions_bytes(predictions, split.class_names),
             outputs.curves: png_bytes(figures.curves(curves)),
-            outputs.confusion: png_bytes(figures.confusion_matrix(counts, split.class_names)),
+            outputs.confusion: png_bytes(figures.confusion_matrix(predictions, split.class_names)),
             outputs.mistakes: png_bytes(
                 figures.mistakes(
                     split.images[worst],
@@ -85,8 +78,8 @@ def _check_classes(model: Path, class_names: tuple[str, ...]) -> None:
     told = about(model).get("class_names", class_names)
     if tuple(told) != class_names:
         raise InputError(
-            f"{model}: was trained on the classes {', '.join(told)}, expected those of the test "
-            f"images, {', '.join(class_names)}"
+            f"{model}: was trained on the classes {listed(told)}, expected those of the test "
+            f"images, {listed(class_names)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,8 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from pipeline.records import Predictions
+from pipeline.score import confusion, most_confused
+
 TRAINING, VALIDATION = "tab:blue", "tab:orange"
 DARK = 0.7  # share of the most frequent mistake from which a cell gets white text
+GREY = 2  # dimensions of an image without colour
 MATRIX = 30  # classes up to which a whole confusion matrix is readable
 UPRIGHT = 2  # characters of the longest class name that is written horizontally under a matrix
 LONGEST = 16  # characters of a class name that are shown
@@ -81,20 +86,19 @@ def by_epoch(axes: Axes, name: str) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
 
 
-def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> Figure:
+def confusion_matrix(predictions: Predictions, class_names: tuple[str, ...]) -> Figure:
     """Which class was taken for which, and the share of each class that was right.
 
     Only mistakes are coloured. Of more than MATRIX classes it shows those with the most mistakes.
 
     Args:
-        counts: (C, C) images by actual (row) and predicted class (column).
+        predictions: of N images.
         class_names: C names.
     """
-    images, right = counts.sum(axis=1), np.diag(counts)
-    mistakes = counts - np.diag(right)
-    by_mistakes = np.argsort(-(mistakes.sum(axis=0) + mistakes.sum(axis=1)), kind="stable")
-    shown = np.sort(by_mistakes[:MATRIX])
-    cells, of_another = counts[np.ix_(shown, shown)], mistakes[np.ix_(shown, shown)]
+    shown = most_confused(predictions, len(class_names), MATRIX)
+    cells = confusion(predictions, len(class_names), shown)
+    images, right = np.bincount(predictions.labels, minlength=len(class_names)), np.diag(cells)
+    of_another = cells - np.diag(right)
     names = [shortened(class_names[index]) for index in shown]
     most = max(1, of_another.max())
     side = max(6.2, 0.5 * len(shown) + 1)  # inches
@@ -128,12 +132,12 @@ def confusion_matrix(counts: NDArray[np.intp], class_names: tuple[str, ...]) -> 
     )
     axes.set_yticks(ticks, names)
     rates = axes.secondary_yaxis("right")
-    rates.set_yticks(ticks, [rate(right[index], images[index]) for index in shown])
+    rates.set_yticks(ticks, [rate(*counts) for counts in zip(right, images[shown], strict=True)])
     rates.set_ylabel("share that was right")
-    total = counts.sum()
-    title = f"{total - right.sum():,} of {total:,} taken for another class (red)"
+    wrong, total = (~predictions.correct).sum(), len(predictions.labels)
+    title = f"{wrong:,} of {total:,} taken for another class (red)"
     if len(shown) < len(class_names):
-        title += f"; the {len(shown)} of {len(class_names)} classes with the most mistakes"
+        title += f"; the {len(shown)} of {len(class_names):,} classes with the most mistakes"
     axes.set(title=title, xlabel="predicted", ylabel="actual")
     for one in (axes, rates):
         one.tick_params(length=0)
@@ -170,8 +174,8 @@ def mistakes(
     """Misclassified images with their true and predicted classes, in the order given.
 
     Args:
-        images: (M, height, width), M of at least 0.
-        largest_pixel: the value that is drawn black.
+        images: (M, height, width) or (M, height, width, 3), M of at least 0.
+        largest_pixel: the value of full intensity: grey images are drawn dark on light.
         actual: M names of the true classes.
         predicted: M names of the predicted classes.
         confidence: M probabilities of the predicted classes.
@@ -188,7 +192,7 @@ def mistakes(
         axes.set_axis_on()
         axes.spines[:].set(visible=True, color="0.85")
         axes.set(xticks=[], yticks=[])
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=max(1, largest_pixel))
+        axes.imshow(drawable(image, largest_pixel), **grey(largest_pixel))
         lines = (
             shortened(truth),
             f"taken for {shortened(guess)}",
@@ -198,3 +202,16 @@ def mistakes(
     title = "Most confident mistakes" if len(images) else "No mistakes"
     figure.suptitle(title, x=0.06 / figure.get_figwidth(), ha="left")
     return figure
+
+
+def drawable(image: NDArray[np.uint8], largest_pixel: int) -> NDArray[Any]:
+    """An image as matplotlib draws it: grey as it is, see `grey`; colours from 0 to 1."""
+    if image.ndim == GREY:
+        return image
+    colours: NDArray[np.float64] = np.minimum(1, image / max(1, largest_pixel))
+    return colours
+
+
+def grey(largest_pixel: int) -> dict[str, Any]:
+    """How matplotlib draws grey images: dark on light, as on paper. Colours are drawn as such."""
+    return {"cmap": "gray_r", "vmin": 0, "vmax": max(1, largest_pixel)}

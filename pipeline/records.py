@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline.artifacts import csv_bytes
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 PREDICTION_COLUMNS = ("index", "actual", "predicted", "probability")
@@ -110,7 +110,7 @@ def read_predictions(content: bytes, source: str, class_names: Sequence[str]) ->
             _unexpected(row, f"index {index}", f"{number}, every image once and in order")
         for name in classes:
             if name not in index_of:
-                _unexpected(row, f"class {name!r}", f"one of {', '.join(class_names)}")
+                _unexpected(row, f"class {name!r}", f"one of {listed(class_names)}")
         if not 0 <= _number(text) <= 1:  # NaN is neither
             _unexpected(row, f"probability {text}", "0 to 1")
         labels.append(index_of[classes[0]])

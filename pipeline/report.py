@@ -36,6 +36,8 @@ from pipeline.repository import WORKING_TREE, Commit, Source, changed_files, git
 
 TEMPLATE = "report.html"
 SHOWN = 48  # images of a kind that are drawn
+FILES = 10  # of the dataset that are named
+PIXELS = 96  # rows and columns of an image on the page
 INK = "#010203"  # of text and axes in charts; the page replaces it with its own colour
 
 
@@ -54,7 +56,9 @@ def report(name: str | None) -> str:
         verdict = cannot_tell(str(error))
     worst = score.most_confident_mistakes(here.predictions)[:SHOWN].tolist()
     newly_wrong = _newly_wrong(verdict)
-    confusion = _confusion(here)
+    shown = score.most_confused(here.predictions, len(here.class_names), figures.MATRIX)
+    confused = [figures.shortened(here.class_names[index]) for index in shown]
+    confusion = score.confusion(here.predictions, len(here.class_names), shown)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -69,11 +73,15 @@ def report(name: str | None) -> str:
         results=here,
         baseline=baseline,
         charts=_charts(baseline),
+        confused=confused,
+        steep=max(map(len, confused)) > figures.UPRIGHT,
         confusion=confusion,
         most=_most_frequent_mistake(confusion),
         worst=_pictures(here, worst),
         newly_wrong=_pictures(here, [mistake.index for mistake in newly_wrong[:SHOWN]]),
         newly_wrong_total=len(newly_wrong),
+        by_class=text.by_class(verdict),
+        classes=text.classes(verdict),
         metrics=_metrics(here, baseline),
         parameters=_changed_parameters(baseline),
         provenance=_provenance(here),
@@ -111,18 +119,26 @@ def _test_images(here: Results) -> Split | None:
 
 
 def _png(image: NDArray[np.uint8], largest_pixel: int) -> str:
-    """An image, (height, width), as a data URL: dark on light, as on paper."""
+    """An image, (height, width) or (height, width, 3), as a data URL."""
+    drawn = figures.drawable(reduced(image), largest_pixel)
     file = BytesIO()
-    imsave(
-        file,
-        image,
-        cmap="gray_r",
-        vmin=0,
-        vmax=max(1, largest_pixel),
-        format="png",
-        metadata={"Software": ""},
-    )
+    imsave(file, drawn, **figures.grey(largest_pixel), format="png", metadata={"Software": ""})
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+
+
+def reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`image` with at most PIXELS rows and columns, each pixel the mean of a square of pixels.
+
+    What does not fill a square, below and on the right, is cut off.
+    """
+    height, width, *channels = image.shape
+    side = -(-max(height, width) // PIXELS)
+    if side == 1:
+        return image
+    down, right = min(side, height), min(side, width)
+    rows, columns = height // down, width // right
+    squares = image[: rows * down, : columns * right].reshape(rows, down, columns, right, *channels)
+    return np.asarray(squares.mean(axis=(1, 3)), dtype=np.uint8)
 
 
 def _charts(baseline: Commit | None) -> list[Markup]:
@@ -166,16 +182,9 @@ def _svg(figure: Figure, name: str) -> Markup:
     return Markup(drawn[drawn.index("<svg") :].replace(INK, "currentColor"))  # noqa: S704, our text
 
 
-def _confusion(here: Results) -> NDArray[np.intp] | None:
-    """(C, C) images by actual and predicted class, None if there are too many classes to read."""
-    classes = len(here.class_names)
-    return score.confusion(here.predictions, classes) if classes <= figures.MATRIX else None
-
-
-def _most_frequent_mistake(confusion: NDArray[np.intp] | None) -> int:
+def _most_frequent_mistake(confusion: NDArray[np.intp]) -> int:
     """How many images it concerns, at least 1."""
-    mistakes = 0 if confusion is None else confusion - np.diag(np.diag(confusion))
-    return max(1, int(np.max(mistakes)))
+    return max(1, int(np.max(confusion - np.diag(np.diag(confusion)))))
 
 
 def _metrics(here: Results, baseline: Commit | None) -> list[tuple[str, Any, Any]]:
@@ -211,10 +220,12 @@ def _provenance(here: Results) -> list[tuple[str, str]]:
     """What the results come from, as names and values."""
     model = read_lock(WORKING_TREE.read).outputs.get(str(paths.MODEL), "unknown")
     changes = ", with changes" if changed_files() else ""
+    files = here.dataset.get("files", [])
     rows = [
         ("revision", git("rev-parse", "--short=7", "HEAD") + changes),
         ("dataset", str(here.dataset.get("dataset"))),
-        *((file["name"], file["sha256"]) for file in here.dataset.get("files", [])),
+        *((file["name"], file["sha256"]) for file in files[:FILES]),
+        *([("more files", f"{len(files) - FILES:,}")] if len(files) > FILES else []),
         ("test images, as the model receives them", here.test),
         ("model", model),
     ]

@@ -1,6 +1,6 @@
 """Predictions to numbers. N images and C classes throughout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,24 @@ from scipy.stats import binomtest
 from pipeline.records import Predictions
 
 
-def predictions_of(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> Predictions:
-    """The most probable class of each image.
+def predictions_of(
+    logits: Iterable[NDArray[np.float64]], labels: NDArray[np.integer[Any]]
+) -> tuple[Predictions, float]:
+    """The most probable class of each image, and the mean cross-entropy.
 
     Args:
-        logits: (N, C).
+        logits: (M, C) for the next M images, until all N have been.
         labels: (N,) the true classes.
     """
-    probability = softmax(logits, axis=-1).max(axis=-1)
-    return Predictions(labels.astype(np.intp), logits.argmax(axis=-1), probability)
+    predicted, probability, losses = [], [], []
+    start = 0
+    for part in logits:
+        predicted.append(part.argmax(axis=-1))
+        probability.append(softmax(part, axis=-1).max(axis=-1))
+        losses.append(cross_entropy(part, labels[start : start + len(part)]))
+        start += len(part)
+    chosen, sure = np.concatenate(predicted), np.concatenate(probability)
+    return Predictions(labels.astype(np.intp), chosen, sure), float(np.concatenate(losses).mean())
 
 
 def score(
@@ -30,7 +39,7 @@ def score(
     Args:
         predictions: of N images.
         class_names: C names.
-        loss: of the same images, see `cross_entropy`.
+        loss: their mean cross-entropy.
         bins: of confidence, for the calibration error.
     """
     return agreement(predictions, class_names) | {
@@ -74,14 +83,17 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     return float(interval.low), float(interval.high)
 
 
-def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> float:
-    """The mean over the images of -log(probability of the true class), in nats.
+def cross_entropy(
+    logits: NDArray[np.float64], labels: NDArray[np.integer[Any]]
+) -> NDArray[np.float64]:
+    """The cross-entropy of each image, (N,): -log(probability of the true class), in nats.
 
     Args:
         logits: (N, C).
         labels: (N,) the true classes.
     """
-    return float(-log_softmax(logits, axis=-1)[np.arange(len(labels)), labels].mean())
+    losses: NDArray[np.float64] = -log_softmax(logits, axis=-1)[np.arange(len(labels)), labels]
+    return losses
 
 
 def calibration_error(
@@ -111,7 +123,30 @@ def most_confident_mistakes(predictions: Predictions) -> NDArray[np.intp]:
     return mistakes[np.argsort(-predictions.probability[mistakes], kind="stable")]
 
 
-def confusion(predictions: Predictions, classes: int) -> NDArray[np.intp]:
-    """How many images of each class (row) were taken for each class (column); (C, C)."""
-    cells = predictions.labels * classes + predictions.predicted
-    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+def most_confused(predictions: Predictions, classes: int, most: int) -> NDArray[np.intp]:
+    """The classes with the most mistakes, at most `most` of them, in order.
+
+    An image taken for another class counts for both.
+    """
+    wrong = ~predictions.correct
+    mistakes = sum(
+        np.bincount(of[wrong], minlength=classes)
+        for of in (predictions.labels, predictions.predicted)
+    )
+    return np.sort(np.argsort(-mistakes, kind="stable")[:most])
+
+
+def confusion(predictions: Predictions, classes: int, among: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How many images of each class (row) were taken for each class (column); (K, K).
+
+    Args:
+        predictions: of N images.
+        classes: C, how many there are.
+        among: (K,) the classes to count; all C² pairs of 10,000 classes would take 800 MB.
+    """
+    position = np.full(classes, -1)
+    position[among] = np.arange(len(among))
+    row, column = position[predictions.labels], position[predictions.predicted]
+    counted = (row >= 0) & (column >= 0)
+    cells = row[counted] * len(among) + column[counted]
+    return np.bincount(cells, minlength=len(among) ** 2).reshape(len(among), len(among))

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import report
+from pipeline import figures, paths, report
+from pipeline.data.split import Split
+from pipeline.gate import freshness
+from pipeline.records import history_bytes
 from tests.browser import Browser
+from tests.gate.repository import Repository
 from tests.support import Start, Workspace
 
 WIDTHS = (360, 1280)  # pixels of a phone and of a desk
@@ -72,6 +76,63 @@ def test_a_page_of_its_own(
         found = re.search(rf"\[{width} shows (\d+)\]", measured)
         assert found
         assert int(found[1]) <= width
+
+
+LABELS = np.arange(1_000) % 200
+NAMES = tuple(f"a species of bird, number {number}" for number in range(200))
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A worse model for colour images of 200 classes beside its baseline, the working directory."""
+    repository = Repository.create(tmp_path / "many")
+    repository.write(range(5), LABELS, NAMES)
+    history = {name: [0.5, 0.7] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    (repository.root / paths.HISTORY).write_bytes(history_bytes(history))
+    (repository.root / paths.EVALUATE_METRICS).write_text("{}")
+    repository.commit("Better")
+    repository.write(range(0, 1_000, 4), LABELS, NAMES)
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 100, 150, 3)).astype(np.uint8)
+    test = Split(pixels[LABELS], LABELS.astype(np.uint8), NAMES, 255)
+    (repository.root / paths.PROCESSED).mkdir(parents=True)
+    test.save(repository.root / paths.TEST)
+    monkeypatch.setattr(freshness, "check_status", lambda: None)  # dvc.lock has a made-up digest
+    monkeypatch.chdir(repository.root)
+    return repository
+
+
+def test_a_page_about_200_classes_in_colour(
+    many: Repository, browser: Browser, start: Start
+) -> None:
+    del many
+    with figures.style(report.INK):
+        page = report.report(None)
+    shown, console = browser.open(page)
+    assert (console, browser.requests) == ([], [])
+    assert "REJECT, compared with baseline HEAD" in shown
+    assert len(page) < 6_000_000  # of which 96 pictures in colour are most
+    assert "By class: the 30 of 200 that lost the most" in page
+    assert "Confusion matrix: the 30 of 200 classes with the most mistakes" in page
+    assert page.count("<tr>") < 100
+    code, printed, _ = start("pipeline.gate", "--markdown", "gate.md")
+    assert code == 1
+    assert len(printed.splitlines()) < 20
+    written = Path("gate.md").read_text()
+    assert "<summary>By class: the 30 of 200 that lost the most</summary>" in written
+    assert "<summary>Newly wrong: 248 images, the first 100</summary>" in written
+    assert len(written) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((96, 50), (96, 50)), ((97, 200, 3), (32, 66, 3)), ((2, 960), (1, 96))]
+)
+def test_a_large_image_is_shown_small(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert report.reduced(np.full(shape, 7, np.uint8)).shape == expected
+
+
+def test_a_small_pixel_is_the_mean_of_a_square() -> None:
+    board = np.tile(np.array([[0, 200], [200, 0]], np.uint8), (75, 75))
+    np.testing.assert_array_equal(report.reduced(board), np.full((75, 75), 100))
 
 
 @pytest.fixture

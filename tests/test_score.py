@@ -9,6 +9,7 @@ from pipeline.score import (
     confusion,
     cross_entropy,
     most_confident_mistakes,
+    most_confused,
     predictions_of,
     score,
     wilson_interval,
@@ -20,14 +21,31 @@ PREDICTIONS = Predictions(LABELS, np.array([0, 1, 0]), np.array([0.8, 0.7, 0.6])
 
 def test_predictions_by_hand() -> None:
     logits = np.log(np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]))
-    found = predictions_of(logits, LABELS)
-    assert found.predicted.tolist() == [0, 1, 0]
-    np.testing.assert_allclose(found.probability, [0.8, 0.7, 0.6])
-    assert cross_entropy(logits, LABELS) == pytest.approx(-np.log(0.8 * 0.7 * 0.3) / 3)
+    for parts in ([logits], [logits[:2], logits[2:]]):
+        found, loss = predictions_of(parts, LABELS)
+        assert found.labels.tolist() == [0, 1, 1]
+        assert found.predicted.tolist() == [0, 1, 0]
+        np.testing.assert_allclose(found.probability, [0.8, 0.7, 0.6])
+        assert loss == pytest.approx(-np.log(0.8 * 0.7 * 0.3) / 3)
 
 
 def test_confusion_has_actual_rows_and_predicted_columns() -> None:
-    assert confusion(PREDICTIONS, 3).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    everything = confusion(PREDICTIONS, 3, np.arange(3))
+    assert everything.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert confusion(PREDICTIONS, 3, np.array([1, 2])).tolist() == [[1, 0], [0, 0]]
+
+
+def test_the_most_confused_of_10_000_classes() -> None:
+    labels = np.arange(10_000)
+    predicted = labels.copy()
+    predicted[7_000], predicted[5], predicted[6] = 300, 300, 8
+    found = Predictions(labels, predicted, np.ones(10_000))
+    assert most_confused(found, 10_000, 3).tolist() == [5, 6, 300]  # one, one and two mistakes
+    assert confusion(found, 10_000, np.array([5, 6, 300])).tolist() == [
+        [0, 0, 1],
+        [0, 0, 0],
+        [0, 0, 1],
+    ]
 
 
 def test_accuracy_per_class_by_hand() -> None:
@@ -42,7 +60,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
 
 def test_cross_entropy_of_even_odds_is_log_2() -> None:
-    assert cross_entropy(np.zeros((3, 2)), LABELS) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(cross_entropy(np.zeros((3, 2)), LABELS), np.log(2))
 
 
 def test_wilson_interval_of_the_textbook() -> None:

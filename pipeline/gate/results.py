@@ -59,12 +59,12 @@ def _load(source: Source) -> Results:
         _recorded(source, lock, paths.PREDICTIONS), str(paths.PREDICTIONS), tuple(counts)
     )
     images = np.bincount(predictions.labels, minlength=len(counts)).tolist()
-    expected = list(counts.values())
-    if images != expected:
-        raise InputError(
-            f"{paths.PREDICTIONS}: found {images} images by class, expected {expected} as in "
-            f"{paths.PREPROCESS_METRICS}"
-        )
+    for (name, expected), found in zip(counts.items(), images, strict=True):
+        if found != expected:
+            raise InputError(
+                f"{paths.PREDICTIONS}: found {found} images of class {name}, expected {expected} "
+                f"as in {paths.PREPROCESS_METRICS}"
+            )
     return Results(dataset, lock.outputs[str(paths.TEST)], tuple(counts), predictions)
 
 

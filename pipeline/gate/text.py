@@ -6,10 +6,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.gate.verdict import Verdict, points
+from pipeline.gate.verdict import ClassRow, Verdict, points
 from pipeline.program import printable
 
 SHOWN = 6  # newly wrong images that the console lists
+CLASSES = 30  # classes up to which a table shows all
+NEWLY_WRONG = 100  # images up to which a table shows all
 
 
 def console(verdict: Verdict) -> str:
@@ -32,7 +34,7 @@ def console(verdict: Verdict) -> str:
 
 
 def markdown(verdict: Verdict) -> str:
-    """The same for a summary, with every class."""
+    """The same for a summary, also by class, and with the newly wrong images."""
     environment = Environment(  # noqa: S701, `finalize` escapes for Markdown
         loader=FileSystemLoader(Path(__file__).parent),
         finalize=escape,
@@ -42,7 +44,15 @@ def markdown(verdict: Verdict) -> str:
         keep_trailing_newline=True,
     )
     template = environment.get_template("verdict.md")
-    return template.render(verdict=verdict, rows=rows(verdict), remarks=remarks(verdict))
+    newly_wrong = verdict.comparison.newly_wrong if verdict.comparison else ()
+    return template.render(
+        verdict=verdict,
+        rows=rows(verdict),
+        remarks=remarks(verdict),
+        by_class=by_class(verdict),
+        classes=classes(verdict),
+        newly_wrong=newly_wrong[:NEWLY_WRONG],
+    )
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
@@ -83,6 +93,27 @@ def rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
             ("McNemar's exact p", "", f"{compared.mcnemar_p:.3g}", ""),
         ]
     return table
+
+
+def classes(verdict: Verdict) -> tuple[ClassRow, ...]:
+    """Every class, or of many those that lost the most, the first one most.
+
+    Without a baseline they are those of the lowest accuracy.
+    """
+    if len(verdict.classes) <= CLASSES:
+        return verdict.classes
+    gains = [row.here - (row.baseline or 0.0) for row in verdict.classes]
+    ranked = sorted(range(len(gains)), key=gains.__getitem__)
+    return tuple(verdict.classes[index] for index in ranked[:CLASSES])
+
+
+def by_class(verdict: Verdict) -> str:
+    """The title of a table of `classes`, which says where it leaves some out."""
+    count = len(verdict.classes)
+    if count <= CLASSES:
+        return "By class"
+    which = "that lost the most" if verdict.comparison else "with the lowest accuracy"
+    return f"By class: the {CLASSES} of {count:,} {which}"
 
 
 def remarks(verdict: Verdict) -> list[str]:

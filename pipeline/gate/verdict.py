@@ -1,5 +1,6 @@
 """Decides between two models by their predictions for the same images."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ from pipeline.params import Gate
 
 Outcome = Literal["accept", "reject", "cannot tell"]
 EXIT_CODES: dict[Outcome, int] = {"accept": 0, "reject": 1, "cannot tell": 2}
+
+CLASSES = 10  # of which a verdict gives the same reason by name
 
 
 @dataclass(frozen=True)
@@ -146,23 +149,29 @@ def _below_floors(here: Results, limits: Gate) -> list[str]:
     if here.accuracy < limits.floor:
         reasons.append(f"accuracy {here.accuracy:.2%} is below gate.floor, {limits.floor:.2%}")
     by_class = dict(zip(here.class_names, here.accuracy_per_class.tolist(), strict=True))
-    for name, floor in limits.class_floors.items():
-        accuracy = by_class.get(name, np.nan)
-        if accuracy < floor:
-            reasons.append(
-                f"class {name} has accuracy {accuracy:.2%}, and its floor in gate is {floor:.2%}"
-            )
-    reasons += [
+    reasons += _first(
+        f"class {name} has accuracy {by_class[name]:.2%}, and its floor in gate is {floor:.2%}"
+        for name, floor in limits.class_floors.items()
+        if by_class.get(name, np.nan) < floor
+    )
+    reasons += _first(
         f"class {name} has no test image, so nothing is known about it; to accept that, set its "
         f"floor in gate.class_floors to 0"
         for name, accuracy in by_class.items()
         if np.isnan(accuracy) and limits.class_floors.get(name) != 0
-    ]
-    reasons += [
+    )
+    reasons += _first(
         f"class {name} in gate.class_floors is none of the classes"
         for name in sorted(limits.class_floors.keys() - by_class.keys())
-    ]
+    )
     return reasons
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+    """The first lines about single classes, and how many more there are."""
+    first = [*lines]
+    more = len(first) - CLASSES
+    return [*first[:CLASSES], f"the same of {more:,} more classes"] if more > 0 else first
 
 
 def _compare(here: Results, baseline: Results, confidence: float) -> Comparison:

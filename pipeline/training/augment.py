@@ -20,12 +20,14 @@ class Augmentation:
     flip: bool = False  # half of them, left to right
 
     def pad(self, images: tf.Tensor) -> tf.Tensor:
-        """`images`, (N, height, width) uint8, with a margin to shift into, as `gather` takes."""
+        """`images`, (N, height, width[, 3]) uint8, with a margin to shift into, for `gather`."""
         margin = (self.shift, self.shift)
-        return tf.pad(images, [(0, 0), margin, margin])
+        return tf.pad(images, [(0, 0), margin, margin, *[(0, 0)] * (len(images.shape) - 3)])
 
     def gather(self, padded: tf.Tensor, indices: tf.Tensor, stream: RandomStream) -> tf.Tensor:
-        """The images at `indices`, (batch,) int32, augmented: (batch, height, width) uint8.
+        """The images at `indices`, (batch,) int32, augmented: (batch, height, width[, 3]) uint8.
+
+        All channels of an image are moved alike.
 
         Args:
             padded: all images, from `pad`.
@@ -45,7 +47,7 @@ class Augmentation:
             angle = math.radians(self.rotation) * (2 * draw(ANGLE) - 1)
             images = rotate(images, angle, 1 + self.zoom * (2 * draw(ZOOM) - 1))
         if self.flip:
-            mirrored = stream.bernoulli(FLIP, 1 / 2, (count, 1, 1))
+            mirrored = stream.bernoulli(FLIP, 1 / 2, (count, *[1] * (len(images.shape) - 1)))
             images = tf.where(mirrored, tf.reverse(images, [2]), images)
         return images
 
@@ -57,12 +59,12 @@ class Augmentation:
         That costs no more than to gather them as they are.
 
         Args:
-            padded: (N, height + 2 * shift, width + 2 * shift) uint8.
+            padded: (N, height + 2 * shift, width + 2 * shift[, 3]) uint8.
             indices: (batch,) int32.
             down: (batch, 1, 1) from 0 up to 1.
             right: likewise.
         """
-        rows, columns = padded.shape[1:]
+        rows, columns, *channels = padded.shape[1:]
         height, width = rows - 2 * self.shift, columns - 2 * self.shift
         integer = position_type(padded.shape)
 
@@ -72,7 +74,7 @@ class Augmentation:
         y = start(down) + tf.reshape(tf.range(height, dtype=integer), (1, height, 1))
         x = start(right) + tf.reshape(tf.range(width, dtype=integer), (1, 1, width))
         number = tf.cast(tf.reshape(indices, (-1, 1, 1)), integer)
-        return tf.gather(tf.reshape(padded, (-1,)), (number * rows + y) * columns + x)
+        return tf.gather(tf.reshape(padded, (-1, *channels)), (number * rows + y) * columns + x)
 
 
 def position_type(shape: tuple[int | None, ...]) -> tf.DType:
@@ -83,14 +85,14 @@ def position_type(shape: tuple[int | None, ...]) -> tf.DType:
 
 
 def rotate(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """`images`, (N, height, width) uint8, rotated about the centre and enlarged; bilinear.
+    """`images`, (N, height, width[, 3]) uint8, rotated about the centre and enlarged; bilinear.
 
     Args:
         images: what to rotate.
         angle: (N, 1, 1) radians.
         scale: (N, 1, 1) the factor by which they get larger.
     """
-    height, width = images.shape[1:]
+    height, width, *channels = images.shape[1:]
     y = tf.reshape(tf.range(height, dtype=tf.float32) - (height - 1) / 2, (1, height, 1))
     x = tf.reshape(tf.range(width, dtype=tf.float32) - (width - 1) / 2, (1, 1, width))
     cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
@@ -99,14 +101,17 @@ def rotate(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     from_x = tf.clip_by_value(sine * y + cosine * x + (width + 1) / 2, 0, width + 0.999)
     top, left = tf.floor(from_y), tf.floor(from_x)
     below, right = from_y - top, from_x - left  # how far towards the next pixel, 0 to 1
-    padded = tf.pad(images, [(0, 0), (1, 1), (1, 1)])
-    flat = tf.reshape(padded, (-1, (height + 2) * (width + 2)))
+    padded = tf.pad(images, [(0, 0), (1, 1), (1, 1), *[(0, 0)] * len(channels)])
+    flat = tf.reshape(padded, (-1, (height + 2) * (width + 2), *channels))
     corner = tf.cast(top, tf.int32) * (width + 2) + tf.cast(left, tf.int32)
     corner = tf.reshape(corner, (-1, height * width))
 
     def pixels(offset: int) -> tf.Tensor:
         values = tf.gather(flat, corner + offset, batch_dims=1)
-        return tf.cast(tf.reshape(values, (-1, height, width)), tf.float32)
+        return tf.cast(tf.reshape(values, (-1, height, width, *channels)), tf.float32)
+
+    if channels:
+        below, right = below[..., tf.newaxis], right[..., tf.newaxis]
 
     upper = (1 - right) * pixels(0) + right * pixels(1)
     lower = (1 - right) * pixels(width + 2) + right * pixels(width + 3)

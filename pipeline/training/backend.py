@@ -4,6 +4,7 @@ It takes seconds to import, so a stage calls `start` once its parameters are che
 `keras` and the modules that use it after that.
 """
 
+import math
 import os
 import platform
 import sys
@@ -15,6 +16,10 @@ from pathlib import Path
 # Environment variables that would change results or end a training early. All are dropped: a list
 # of those that exist would be out of date with the next TensorFlow.
 DECIDING = ("AUTOGRAPH_", "DNNL_", "DTENSOR_", "KERAS_", "MLIR_", "ONEDNN_", "TF2_", "TF_", "XLA_")
+
+# In a batch of images to score: the values of 55 colour images of 224x224 pixels, for which the
+# first of many filters take some hundred megabytes.
+MOST_IMAGES, MOST_VALUES = 2000, 2**23
 
 
 def start() -> None:
@@ -53,6 +58,11 @@ def _processors() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def images_at_once(shape: tuple[int, ...]) -> int:
+    """How many images of `shape` to score in a batch: fewer of large ones, for want of memory."""
+    return max(1, min(MOST_IMAGES, MOST_VALUES // math.prod(shape)))
 
 
 def memory() -> int:

@@ -18,13 +18,13 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from pipeline.data.split import Split
+from pipeline.training import backend
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.layers import for_training
 from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
 
-VALIDATION_BATCH = 2000  # images at once
 STREAMED_STEPS = 32  # batches from the disk per call
 READ_AHEAD = 8  # batches
 
@@ -111,7 +111,11 @@ def fit(
             initial_epoch=done,
             epochs=epochs,
             shuffle=False,
-            validation_data=batches(validation, tf.range(len(validation.labels)), VALIDATION_BATCH),
+            validation_data=batches(
+                validation,
+                tf.range(len(validation.labels)),
+                backend.images_at_once(validation.images.shape[1:]),
+            ),
             callbacks=[shuffle, StopUnlessFinite(), *([save] if save else []), *callbacks],
             verbose=0,
         )
@@ -160,7 +164,7 @@ class BatchModel(keras.Model):
         return self.network(images, training=training)
 
     def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Takes a step on `batch`, (batch, height, width) uint8 images and (batch,) labels."""
+        """Takes a step on `batch`, (batch, height, width[, 3]) uint8 images, (batch,) labels."""
         images, labels = batch
         self.optimize(self.augmentation.pad(images), labels, tf.range(tf.shape(labels)[0]))
         return dict(self.get_metrics_result())
@@ -194,7 +198,7 @@ class EpochModel(BatchModel):
     ) -> None:
         super().__init__(network, stream, augmentation)
         self.images = augmentation.pad(tf.constant(train.images))
-        self.labels = tf.constant(train.labels)  # (N,) uint8
+        self.labels = tf.constant(train.labels)  # (N,)
         self.order = order  # (N,) int32
         self.batch_size = batch_size
 
@@ -236,7 +240,7 @@ def batches(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf
         images, labels = tf.numpy_function(
             lambda indices: (split.images[indices], split.labels[indices]),
             [order[start : start + batch_size]],
-            (tf.uint8, tf.uint8),
+            (tf.uint8, split.labels.dtype),
         )
         return tf.ensure_shape(images, (None, *split.images.shape[1:])), tf.ensure_shape(
             labels, (None,)

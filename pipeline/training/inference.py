@@ -2,8 +2,9 @@
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError, IntegrityError
 from pipeline.training import backend
 
-BATCH = 2000  # images at once
+if TYPE_CHECKING:
+    import keras
+
+PART = 2**28  # bytes of images and logits in a part of several batches
 
 
 def about(model: Path) -> dict[str, Any]:
@@ -32,17 +36,41 @@ def about(model: Path) -> dict[str, Any]:
         raise InputError(f"{model}: is no Keras model ({error})") from error
 
 
-def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The model's logits, (N, classes), for `images`, (N, height, width).
+def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[NDArray[np.float64]]:
+    """The model's logits for `images`, part by part, because all may not fit in memory.
 
     Args:
         model: a `.keras` file, raw pixels to logits.
-        images: raw pixels.
+        images: raw pixels, (N, height, width) or (N, height, width, 3).
+        classes: how many there are.
+
+    Yields:
+        (M, classes) for the next M images.
 
     Raises:
-        InputError: there is no model, it cannot be read, or it takes other images.
+        InputError: there is no model, it cannot be read, it takes other images, or it has been made
+            for another number of classes.
         IntegrityError: its outputs are not finite.
     """
+    network = _load(model, images.shape[1:])
+    batch = backend.images_at_once(images.shape[1:])
+    of_a_batch = batch * (images[:1].nbytes + classes * np.dtype(np.float64).itemsize)
+    step = batch * max(1, PART // of_a_batch)
+    for start in range(0, len(images), step):
+        found = network.predict(images[start : start + step], batch_size=batch, verbose=0)
+        logits = np.asarray(found, dtype=np.float64)
+        if logits.shape[1:] != (classes,):
+            raise InputError(
+                f"{model}: found an output of shape {logits.shape[1:]}, expected a value for each "
+                f"of {classes} classes"
+            )
+        if not np.isfinite(logits).all():
+            raise IntegrityError(f"{model}: its outputs are not finite, so its weights are damaged")
+        yield logits
+
+
+def _load(model: Path, shape: tuple[int, ...]) -> "keras.Model":
+    """The network in `model`, which must take images of `shape`."""
     if not model.is_file():
         raise InputError(f"{model}: no such file")
     backend.start()
@@ -50,16 +78,13 @@ def predict(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     try:
         network = keras.models.load_model(model, compile=False)
-        shape = tuple(network.input_shape[1:])
+        expected = tuple(network.input_shape[1:])
     except Exception as error:  # whatever Keras raises for a file that is damaged or made to be odd
         raise InputError(f"{model}: is no Keras model ({_first_line(error)})") from error
-    if shape != images.shape[1:]:
-        raise InputError(f"{model}: takes images of {shape} pixels, found {images.shape[1:]}")
+    if shape != expected:
+        raise InputError(f"{model}: takes images of {expected} pixels, found {shape}")
     network.compile(jit_compile=False)  # XLA would take longer to compile than this takes
-    logits = np.asarray(network.predict(images, batch_size=BATCH, verbose=0), dtype=np.float64)
-    if not np.isfinite(logits).all():
-        raise IntegrityError(f"{model}: its outputs are not finite, so its weights are damaged")
-    return logits
+    return network
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """The architectures, a function each.
 
 A function takes the shape of an image, the number of classes, the factor that scales a pixel to
-0..1, and as keywords the settings of its section in params.yaml. Its network maps raw pixels,
-(N, height, width) uint8, to logits, (N, classes) float32.
+0..1, and as keywords the settings of its section in params.yaml. Its network maps raw pixels, grey
+(N, height, width) or colour (N, height, width, 3) uint8, to logits, (N, classes) float32.
 
 To add one: its function and its row in MODELS here, its section in `pipeline.params.Model`, and the
 values of that section in params.yaml.
@@ -13,7 +13,9 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-Shape = tuple[int, ...]  # of an image: (height, width)
+Shape = tuple[int, ...]  # of an image: (height, width) if it is grey, (height, width, 3) if not
+
+GREY = 2  # dimensions of an image without colour
 
 
 def mlp(
@@ -56,7 +58,7 @@ def cnn(
     return keras.Sequential(
         [
             *pixels(shape, scale),
-            layers.Reshape((*shape, 1), name="channel"),
+            *([layers.Reshape((*shape, 1), name="channel")] if len(shape) == GREY else []),
             *[layer for block in blocks for layer in block],
             layers.Flatten(name="flatten"),
             *head(classes, hidden_units, dropout),

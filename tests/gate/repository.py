@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline import paths
 from pipeline.lock import md5
 from pipeline.records import read_yaml
-from tests.gate.support import LABELS, run
+from tests.gate.support import CLASSES, LABELS, run
 
 CODE = Path("code.py")
 STAGES: dict[str, dict[str, list[str]]] = {  # a pipeline with the outputs of the real one
@@ -82,9 +82,14 @@ class Repository:
         assert old in text
         (self.root / path).write_text(text.replace(old, new, 1))
 
-    def write(self, wrong: Iterable[int], labels: NDArray[np.intp] = LABELS) -> None:
+    def write(
+        self,
+        wrong: Iterable[int],
+        labels: NDArray[np.intp] = LABELS,
+        class_names: tuple[str, ...] = CLASSES,
+    ) -> None:
         """Writes the results of a model that takes the images in `wrong` for the next class."""
-        files = run(wrong, labels)
+        files = run(wrong, labels, class_names)
         del files[paths.PIPELINE]
         parameters = files[paths.PARAMS] + b"dataset:\n  name: mnist\n"
         for path, content in (files | {paths.PARAMS: parameters}).items():

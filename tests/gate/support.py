@@ -27,21 +27,30 @@ Files = dict[Path, bytes]
 Change = Callable[[Files], None]
 
 
-def predictions(wrong: Iterable[int], labels: NDArray[np.intp] = LABELS) -> Predictions:
+def predictions(
+    wrong: Iterable[int], labels: NDArray[np.intp] = LABELS, classes: int = len(CLASSES)
+) -> Predictions:
     """Those of a model that takes the images in `wrong` for the next class."""
     predicted = labels.copy()
-    predicted[[*wrong]] = (predicted[[*wrong]] + 1) % 10
+    predicted[[*wrong]] = (predicted[[*wrong]] + 1) % classes
     return Predictions(labels, predicted, np.full(len(labels), 0.94313))
 
 
-def run(wrong: Iterable[int], labels: NDArray[np.intp] = LABELS) -> Files:
+def run(
+    wrong: Iterable[int],
+    labels: NDArray[np.intp] = LABELS,
+    class_names: tuple[str, ...] = CLASSES,
+) -> Files:
     """The files of a run whose model takes the images in `wrong` for the next class."""
-    counts = np.bincount(labels, minlength=10).tolist()
-    per_class = [{"class": name, "images": n} for name, n in zip(CLASSES, counts, strict=True)]
+    counts = np.bincount(labels, minlength=len(class_names)).tolist()
+    per_class = [{"class": name, "images": n} for name, n in zip(class_names, counts, strict=True)]
+    found = predictions(wrong, labels, len(class_names))
     files = {
-        paths.DOWNLOAD_METRICS: json_bytes({"dataset": "mnist", "files": [{"sha256": "0"}]}),
+        paths.DOWNLOAD_METRICS: json_bytes(
+            {"dataset": "mnist", "files": [{"name": "images", "sha256": "0"}]}
+        ),
         paths.PREPROCESS_METRICS: json_bytes({"images": {"test": {"per_class": per_class}}}),
-        paths.PREDICTIONS: predictions_bytes(predictions(wrong, labels), CLASSES),
+        paths.PREDICTIONS: predictions_bytes(found, class_names),
         paths.PARAMS: PARAMS,
         paths.PIPELINE: yaml.safe_dump({"stages": STAGES}).encode(),
     }

@@ -43,7 +43,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "a mistake relabelled": (
         edited(PREDICTIONS, ROWS[1], f"1,{(LABELS[1] + 1) % 10},{(LABELS[1] + 1) % 10},0.94\n"),
-        "images by class, expected",
+        "images of class ",
     ),
     "a column missing": (
         edited(PREDICTIONS, ",actual", ""),
@@ -71,11 +71,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "the last image left out": (
         edited(PREDICTIONS, ROWS[-1], ""),
-        "images by class, expected",
+        "images of class ",
     ),
     "an image too many": (
         edited(PREDICTIONS, ROWS[-1], ROWS[-1] + "2000,1,1,0.9\n"),
-        "images by class, expected",
+        "images of class ",
     ),
     "an index with a space": (
         edited(PREDICTIONS, ROWS[2], f" {ROWS[2]}"),

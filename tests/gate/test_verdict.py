@@ -83,6 +83,28 @@ def test_a_class_without_test_images(floors: dict[str, float]) -> None:
         assert reason.startswith("class 9 has no test image, so nothing is known about it; to acce")
 
 
+def test_many_classes_without_test_images() -> None:
+    names = tuple(map(str, range(200)))
+    found = Results({}, "", names, predictions(range(10), LABELS, 200))
+    *named, rest = verdict.decide(found, None, STANDARD).reasons
+    assert [reason.split()[1] for reason in named] == list(map(str, range(10, 20)))
+    assert rest == "the same of 180 more classes"
+
+
+def test_of_many_classes_those_that_lost_the_most() -> None:
+    labels = np.arange(400) % 200
+    names = tuple(map(str, range(200)))
+    here, baseline = (
+        Results({}, "", names, predictions(wrong, labels, 200)) for wrong in ((7, 199, 207), (8,))
+    )
+    found = text.classes(verdict.decide(here, baseline, STANDARD, name="main"))
+    assert [row.name for row in found[:4]] == ["7", "199", "0", "1"]
+    assert (found[0].baseline, found[0].here, len(found)) == (1, 0, 30)
+    alone = verdict.decide(here, None, STANDARD)
+    assert [row.name for row in text.classes(alone)[:2]] == ["7", "199"]
+    assert text.by_class(alone) == "By class: the 30 of 200 with the lowest accuracy"
+
+
 def test_a_change_cannot_permit_a_class_without_test_images() -> None:
     permits = STANDARD.model_copy(update={"class_floors": {"9": 0.0, "8": 0.5}})
     assert verdict.stricter(STANDARD, permits).class_floors == {"8": 0.5}

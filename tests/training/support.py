@@ -20,6 +20,26 @@ def images(count: int, seed: int = 0) -> Split:
     return Split(pixels, labels, ("left", "right"), 255)
 
 
+def colours(count: int, seed: int = 0, shares: tuple[float, ...] = (0.7, 0.2, 0.1)) -> Split:
+    """Squares of 8x8 pixels whose class, one of three uneven ones, is the colour in the middle."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), np.rint(np.multiply(shares, count)).astype(int))
+    generator.shuffle(labels)
+    pixels = generator.integers(0, 128, (len(labels), 8, 8, 3)).astype(np.uint8)
+    pixels[np.arange(len(labels)), 2:6, 2:6, labels] += 60
+    return Split(pixels, labels.astype(np.uint8), ("red", "green", "blue"), 255)
+
+
+def of_300_classes(split: Split) -> Split:
+    """The same images, of the last of 300 classes, whose numbers do not fit in a byte."""
+    names = (
+        *(f"class {number}" for number in range(300 - len(split.class_names))),
+        *split.class_names,
+    )
+    labels = split.labels.astype(np.uint16) + np.uint16(300 - len(split.class_names))
+    return Split(split.images, labels, names, split.largest_pixel)
+
+
 def network(seed: int = 0, dropout: float = 0.0) -> keras.Model:
     """One hidden layer of 8 neurons."""
     keras.utils.set_random_seed(seed)

@@ -94,6 +94,29 @@ def test_every_other_image_is_mirrored() -> None:
 
 
 @pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(),
+        Augmentation(shift=2),
+        Augmentation(rotation=30.0, zoom=0.2),
+        Augmentation(flip=True),
+        Augmentation(shift=1, rotation=10.0, zoom=0.1, flip=True),
+    ],
+)
+def test_the_channels_of_a_colour_image_move_alike(augmentation: Augmentation) -> None:
+    channels = (IMAGES, IMAGES[::-1], 255 - IMAGES)
+    moved = take(augmentation, np.stack(channels, axis=-1), stream())
+    for number, channel in enumerate(channels):
+        np.testing.assert_array_equal(moved[..., number], take(augmentation, channel, stream()))
+
+
+def test_outside_a_colour_image_it_is_black() -> None:
+    white = np.full((50, 3, 3, 3), 255, np.uint8)
+    moved = take(Augmentation(shift=1), white, stream())
+    assert {tuple(colour) for colour in moved.reshape(-1, 3)} == {(0, 0, 0), (255, 255, 255)}
+
+
+@pytest.mark.parametrize(
     ("shape", "expected"),
     [
         ((60_000, 28 + 2 * 85, 28 + 2 * 85), tf.int64),  # 2,352,240,000 pixels

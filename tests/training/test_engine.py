@@ -1,15 +1,28 @@
 """The engine takes the steps that Keras would, whichever way it is driven."""
 
+from collections.abc import Callable
 from functools import cache
 
 import keras
 import numpy as np
+import pytest
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from pipeline.training.augment import Augmentation
 from pipeline.training.engine import fit, suits_xla
+from pipeline.training.models import cnn, mlp
 from pipeline.training.randomness import epoch_order
-from tests.training.support import LOSS, images, network
+from tests.training.support import LOSS, colours, images, network, of_300_classes
+
+
+def mlp_in_colour() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return mlp((8, 8, 3), 300, 1 / 255, hidden_units=[8], dropout=0.0)
+
+
+def cnn_in_colour() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return cnn((8, 8, 3), 300, 1 / 255, filters=[4], hidden_units=[], dropout=0.0)
 
 
 def test_the_steps_are_those_of_keras() -> None:
@@ -74,6 +87,29 @@ def test_from_disk_or_from_memory() -> None:
     np.testing.assert_allclose(streamed_losses, losses, atol=1e-5)
     for mine, other in zip(model.get_weights(), streamed_model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(("build", "streamed"), [(mlp_in_colour, False), (cnn_in_colour, True)])
+def test_colours_and_labels_of_two_bytes(build: Callable[[], keras.Model], streamed: bool) -> None:
+    train, validation = of_300_classes(colours(40)), of_300_classes(colours(20, seed=1))
+    assert train.labels.min() == 297
+    model = build()
+    history = fit(
+        model,
+        train,
+        validation,
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=LOSS,
+        epochs=3,
+        batch_size=16,
+        seed=7,
+        augmentation=Augmentation(shift=1, flip=True),
+        streamed=streamed,
+        callbacks=[],
+    )
+    assert history["loss"][-1] < history["loss"][0]
+    accuracy = np.mean(np.argmax(model(validation.images), axis=-1) == validation.labels)
+    assert history["val_accuracy"][-1] == pytest.approx(accuracy)
 
 
 def test_the_last_batch_can_be_skipped() -> None:

@@ -56,23 +56,24 @@ def test_a_saved_one_comes_back(name: str, tmp_path_factory: pytest.TempPathFact
     np.testing.assert_array_equal(loaded(PIXELS), network(PIXELS))
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (3, 5)])
+@pytest.mark.parametrize("shape", [(28, 28), (3, 5), (6, 5, 3)])
 @pytest.mark.parametrize("hidden_units", [[], [4], [16, 16, 16]])
-def test_mlp(shape: tuple[int, int], hidden_units: list[int]) -> None:
+def test_mlp(shape: tuple[int, ...], hidden_units: list[int]) -> None:
     network = mlp(shape, 7, 1 / 16, hidden_units=hidden_units, dropout=0.1)
-    sizes = [shape[0] * shape[1], *hidden_units, 7]
+    sizes = [math.prod(shape), *hidden_units, 7]
     weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
     assert network.count_params() == weights
     assert network(np.zeros((3, *shape), np.uint8)).shape == (3, 7)
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (3, 5)])
+@pytest.mark.parametrize("shape", [(28, 28), (3, 5), (6, 5, 3)])
 @pytest.mark.parametrize("filters", [[4], [8, 16, 32]])
-def test_cnn(shape: tuple[int, int], filters: list[int]) -> None:
+def test_cnn(shape: tuple[int, ...], filters: list[int]) -> None:
     network = cnn(shape, 7, 1 / 16, filters=filters, hidden_units=[], dropout=0.0)
-    height, width = shape
+    assert ("channel" in [layer.name for layer in network.layers]) == (len(shape) == 2)
+    height, width, *colours = shape
     weights = 0
-    for channels, count in pairwise([1, *filters]):
+    for channels, count in pairwise([*(colours or [1]), *filters]):
         weights += 9 * channels * count + 4 * count  # the normalization: mean, variance, two more
         height, width = math.ceil(height / 2), math.ceil(width / 2)
     assert network.count_params() == weights + (height * width * filters[-1] + 1) * 7
