@@ -43,7 +43,14 @@ def preprocess(
         labelled = sources.read(files.files_of(dataset.location, raw), dataset)
         with replacing_folder(processed) as folder:
             scratch = folder / "pixels"
-            pixels = decode_into(scratch, labelled, params)
+            pixels = decode_into(
+                scratch,
+                labelled,
+                size=params.size,
+                channels=params.channels,
+                fit=params.fit,
+                broken=params.broken,
+            )
             splits = _splits(labelled, pixels, params)
             duplicates = _duplicates(splits, pixels)
             if params.duplicates == "remove":

@@ -108,8 +108,7 @@ def train(
         raise TrainingError(
             f"training ended after {len(history['loss'])} of {params.epochs} epochs; run it again"
         )
-    about = {"class_names": training.class_names, "largest_pixel": training.largest_pixel}
-    return Trained(network, about, history, checkpoint)
+    return Trained(network, training.about, history, checkpoint)
 
 
 def build(model: Model, training: Split, seed: int) -> "keras.Model":

@@ -1,8 +1,9 @@
 """The pixels of all images of a dataset in one file, decoded in bounded memory."""
 
 import os
+import statistics
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.data.decode import Task, decode_all
 from pipeline.data.parts import ArrayChunk, Chunk
 from pipeline.data.prepare import (
+    Fit,
     PictureError,
     Preparation,
     in_colour,
@@ -22,7 +24,6 @@ from pipeline.data.prepare import (
 )
 from pipeline.data.sources import Labelled
 from pipeline.errors import InputError
-from pipeline.params import Preprocess
 
 CHUNK = 4 << 20  # bytes
 ALONE = 500  # images up to which other processes would take longer to start than to help
@@ -68,38 +69,49 @@ class _ColourFoundError(Exception):
     """An image in colour, where grey was expected."""
 
 
-def decode_into(path: Path, labelled: Labelled, params: Preprocess) -> Pixels:
+def decode_into(
+    path: Path,
+    labelled: Labelled,
+    *,
+    size: Literal["common"] | int | Sequence[int],
+    channels: Literal["auto", 1, 3],
+    fit: Fit,
+    broken: Literal["refuse", "skip"],
+) -> Pixels:
     """Decodes all images into a new file.
 
     Args:
         path: the file.
         labelled: the images.
-        params: their size and channels, and what to do about broken ones.
+        size: their height and width, or common: what all have.
+        channels: 1 for grey, 3 for colour, or auto: colour if any image is in colour.
+        fit: how images of another shape get into this size.
+        broken: what to do about pictures that cannot be read.
 
     Raises:
         InputError: an image cannot be read, or they have several sizes and none is asked for.
         IntegrityError: the data have changed.
     """
     first = _first(labelled)
-    size = params.size
     height, width = (
         first.size if size == "common" else (size, size) if isinstance(size, int) else size
     )
-    channels: Literal[1, 3] = 3 if params.channels == 3 or first.colour else 1  # noqa: PLR2004
-    if params.channels == 1:
-        channels = 1
+    guessed: Literal[1, 3] = 3 if first.colour else 1
     task = Task(
-        Preparation(height, width, channels, params.fit),
+        Preparation(height, width, guessed if channels == "auto" else channels, fit),
         resize=size != "common",
-        refuse_colour=params.channels == "auto" and channels == 1,
+        refuse_colour=channels == "auto" and not first.colour,
     )
     alone = labelled.total <= ALONE or (first.decoded and first.size == (height, width))
     processes = 1 if alone else _cores()
     try:
-        return _decode_into(path, labelled, task, params, processes)
+        pixels, unreadable = _decode_into(path, labelled, task, processes)
     except _ColourFoundError:
         task = replace(task, preparation=replace(task.preparation, channels=3), refuse_colour=False)
-        return _decode_into(path, labelled, task, params, processes)
+        pixels, unreadable = _decode_into(path, labelled, task, processes)
+    if unreadable:
+        _tell_broken(unreadable, int((~pixels.healthy).sum()), broken)
+    return pixels
 
 
 def _cores() -> int:
@@ -110,13 +122,14 @@ def _cores() -> int:
 
 
 def _decode_into(
-    path: Path, labelled: Labelled, task: Task, params: Preprocess, processes: int
-) -> Pixels:
+    path: Path, labelled: Labelled, task: Task, processes: int
+) -> tuple[Pixels, list[str]]:
+    """The pixels, and a line for each of the first broken images."""
     healthy = np.zeros(labelled.total, np.bool_)
     digests = np.zeros(labelled.total, np.uint64)
     sizes: Counter[tuple[int, int]] = Counter()
     broken: list[str] = []
-    start = count = 0
+    start = 0
     with path.open("wb") as file:
         for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
             if decoded.colour:
@@ -126,21 +139,18 @@ def _decode_into(
             digests[start:end][decoded.healthy] = decoded.digests
             file.write(np.ascontiguousarray(decoded.pixels).data)
             sizes += decoded.sizes
-            count += len(decoded.broken)
             broken = (broken + decoded.broken)[:SHOWN]
             start = end
-    if broken:
-        _tell_broken(broken, count, params)
-    if not task.resize:
+    if not (task.resize or broken):
         _check_sizes(sizes, labelled)
     how = task.preparation
     fitted = set(sizes) != {(how.height, how.width)}
-    return Pixels(path, how.shape, healthy, digests, how.fit if fitted else "")
+    return Pixels(path, how.shape, healthy, digests, how.fit if fitted else ""), broken
 
 
-def _tell_broken(broken: list[str], count: int, params: Preprocess) -> None:
+def _tell_broken(broken: list[str], count: int, how: str) -> None:
     lines = [*broken, *([f"and {count - len(broken):,} more"] if count > len(broken) else [])]
-    if params.broken == "skip":
+    if how == "skip":
         print(f"left out {count:,} pictures that cannot be read:", *lines, sep="\n  ")
         return
     what = "preprocess.broken: skip leaves out what cannot be read"
@@ -160,13 +170,13 @@ def _check_sizes(sizes: Counter[tuple[int, int]], labelled: Labelled) -> None:
     raise InputError(
         f"{labelled.parts[0].source}: found images of {len(sizes)} sizes, {shown}{more}, height by "
         f"width; set preprocess.size in params.yaml to the one they are to have, such as "
-        f"{_near_power_of_two(min(min(size) for size in sizes))}"
+        f"{_power_of_two(statistics.median(min(size) for size in sizes))}"
     )
 
 
-def _near_power_of_two(side: int) -> int:
+def _power_of_two(side: float) -> int:
     """The largest power of two that is not larger."""
-    return 1 << (side.bit_length() - 1)
+    return 1 << (int(side).bit_length() - 1)
 
 
 def _first(labelled: Labelled) -> _First:

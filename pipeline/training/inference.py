@@ -36,6 +36,20 @@ def about(model: Path) -> dict[str, Any]:
         raise InputError(f"{model}: is no Keras model ({error})") from error
 
 
+def input_shape(model: Path) -> tuple[int, ...]:
+    """The shape of an image that `model` takes, (height, width) or (height, width, 3).
+
+    Raises:
+        InputError: it is no such model.
+    """
+    try:
+        with zipfile.ZipFile(model) as members:
+            config = json.loads(members.read("config.json"))
+        return tuple(config["config"]["layers"][0]["config"]["batch_shape"][1:])
+    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
+        raise InputError(f"{model}: is no Keras model of layers ({error})") from error
+
+
 def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[NDArray[np.float64]]:
     """The model's logits for `images`, part by part, because all may not fit in memory.
 
