@@ -20,7 +20,7 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE JOBS METRIC MNIST NAME SEED SEEDS
+unexport BASELINE COLUMNS CSV FILES JOBS METRIC MNIST NAME SEED SEEDS
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -36,7 +36,7 @@ progress = while read -r word name rest; do \
 	esac; done
 
 .NOTPARALLEL: # make restore repro is one after the other
-.PHONY: help setup demo repro verify gate report seeds experiment lesson notebook ladder best compare
+.PHONY: help setup demo repro verify gate predict report seeds experiment lesson notebook ladder best compare
 .PHONY: restore extras test check bench lock clean
 
 help: ## List the targets
@@ -80,6 +80,7 @@ demo: setup ## Run the four stages on a sample of MNIST, without a download
 	@echo '  dvc repro                   runs what depends on it'
 
 repro: setup ## Rerun the stages whose inputs changed: dvc repro
+	@python -m pipeline.preflight
 	dvc repro
 	@echo
 	@python -m pipeline.summary
@@ -96,6 +97,9 @@ verify: setup ## Check that the committed results come out again
 
 gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
 	python -m pipeline.gate $(call option,--baseline,BASELINE)
+
+predict: setup ## Classify pictures or a table: make predict FILES=FOLDER CSV=FILE
+	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--columns,COLUMNS)
 
 report: setup ## Compare with pictures, report.html: make report BASELINE=REV
 	python -m pipeline.report $(call option,--baseline,BASELINE)

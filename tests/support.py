@@ -22,7 +22,11 @@ REPOSITORY = Path(__file__).parents[1]
 
 STAGES = ("download", "preprocess", "train", "evaluate")
 PROGRAMS = {  # every program, and its arguments where it requires any
-    **{f"pipeline.{name}": () for name in (*STAGES, "gate", "report", "summary", "verify")},
+    **{
+        f"pipeline.{name}": ()
+        for name in (*STAGES, "gate", "preflight", "report", "summary", "verify")
+    },
+    "pipeline.predict": (".",),
     "experiments.run": ("default",),
     "experiments.ladder": ("default",),
     "experiments.lesson": (),
