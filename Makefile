@@ -20,7 +20,7 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE COLUMNS CSV FILES JOBS METRIC MNIST NAME SEED SEEDS
+unexport BASELINE CSV FILES HEADER JOBS METRIC MNIST NAME SEED SEEDS
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -99,7 +99,7 @@ gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
 	python -m pipeline.gate $(call option,--baseline,BASELINE)
 
 predict: setup ## Classify pictures or a table: make predict FILES=FOLDER CSV=FILE
-	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--columns,COLUMNS)
+	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--header,HEADER)
 
 report: setup ## Compare with pictures, report.html: make report BASELINE=REV
 	python -m pipeline.report $(call option,--baseline,BASELINE)

@@ -27,7 +27,7 @@ from pipeline.program import Parser, emit, run
 from pipeline.score import predictions_of
 from pipeline.training import inference
 
-COLUMNS = ("image", "class", "probability")
+HEADER = ("image", "class", "probability")
 CHUNK = 128  # pictures
 
 
@@ -114,14 +114,14 @@ def classify(model: Path, location: Path) -> tuple[list[tuple[str, str, float]],
 
 def main(options: argparse.Namespace) -> int:
     """Classifies, and writes or prints the table."""
-    columns = options.columns.split(",")
-    if not 1 < len(columns) <= len(COLUMNS):
+    header = options.header.split(",")
+    if not 1 < len(header) <= len(HEADER):
         raise InputError(
-            f"--columns: found {options.columns!r}, expected 2 or 3 names, such as ImageId,Label"
+            f"--header: found {options.header!r}, expected 2 or 3 names, such as ImageId,Label"
         )
     rows, broken = classify(options.model, options.location)
-    shown = [(name, label, f"{sure:.6f}")[: len(columns)] for name, label, sure in rows]
-    content = csv_bytes(columns, shown)
+    shown = [(name, label, f"{sure:.6f}")[: len(header)] for name, label, sure in rows]
+    content = csv_bytes(header, shown)
     if options.csv is None:
         emit(content.decode(), sys.stdout)
     else:
@@ -138,10 +138,10 @@ def parser() -> Parser:
         "--csv", type=Path, metavar="FILE", help="where to write the table (default: print it)"
     )
     arguments.add_argument(
-        "--columns",
-        default=",".join(COLUMNS),
+        "--header",
+        default=",".join(HEADER),
         metavar="NAMES",
-        help="its header; two names leave the probability out (default: %(default)s)",
+        help="of the table; two names leave the probability out (default: %(default)s)",
     )
     arguments.add_argument(
         "--model",

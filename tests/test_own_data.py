@@ -144,10 +144,12 @@ def own(fresh: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace
     return workspace
 
 
-def change_a_picture(folder: Path) -> None:
-    path = folder / "cat/001.png"
-    path.unlink()  # DVC protects what its cache is linked to
-    Image.new("RGB", (30, 30), "red").save(path)
+def change_a_picture(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).unlink()  # DVC protects what its cache is linked to
+        Image.new("RGB", (30, 30), "red").save(folder / name)
+
+    return change
 
 
 CHANGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
@@ -156,7 +158,11 @@ CHANGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         lambda folder: shutil.copy(folder / "cat/001.png", folder / "dog/new.png"),
         STAGES,
     ),
-    "a picture changed": (change_a_picture, STAGES),
+    "a training picture changed": (change_a_picture("cat/003.png"), STAGES),
+    "a test picture changed": (
+        change_a_picture("cat/001.png"),
+        ("download", "preprocess", "evaluate"),
+    ),
     "a picture removed": (lambda folder: (folder / "cat/001.png").unlink(), STAGES),
     "a picture moved to another class": (
         lambda folder: (folder / "cat/001.png").rename(folder / "dog/new.png"),
