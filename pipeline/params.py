@@ -165,6 +165,10 @@ class Train(Section):
         lt=1,
         description="a number from 0 and below 1, the share of the target spread over all classes",
     )
+    class_weights: Literal["none", "balanced"] = Field(
+        description="none, or balanced: in the loss an image of class c counts as N/(C*n), of N"
+        " images of C classes, n of them of class c"
+    )
     seed: Seed = Field(
         description="a whole number from 0 to 4294967295, which determines the initial weights, "
         "the order of the images and every other random number"

@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline import paths
 from pipeline.artifacts import json_bytes, keras_bytes, write_files
 from pipeline.data.split import Split
@@ -100,6 +103,7 @@ def train(
             seed=params.seed,
             drop_last=params.drop_last,
             augmentation=Augmentation(**augment.model_dump()),
+            class_weights=class_weights(params, training),
             streamed=training.images.nbytes > MEMORY_SHARE * backend.memory(),
             callbacks=[progress],
             checkpoint=checkpoint,
@@ -131,6 +135,20 @@ def build(model: Model, training: Split, seed: int) -> "keras.Model":
         1 / max(1, training.largest_pixel),
         **model.settings.model_dump(),
     )
+
+
+def class_weights(params: Train, training: Split) -> NDArray[np.float32] | None:
+    """What an image of each class counts in the loss, (classes,); None if all count the same."""
+    if params.class_weights == "none":
+        return None
+    from pipeline.training.optimizers import balanced
+
+    weights = balanced(training.labels, len(training.class_names))
+    print(
+        f"class weights from {weights[weights > 0].min():.3g} to {weights.max():.3g}, 1 on average "
+        f"over the images: loss is weighted, val_loss is not"
+    )
+    return weights
 
 
 @contextmanager

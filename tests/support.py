@@ -217,5 +217,6 @@ def _candidates(key: str, value: object) -> list[object]:
     if isinstance(value, dict):
         return [{"0": 0.1}, {}]
     names = {"dataset.name": datasets.names(), "model.name": [*Model.architectures()]}
-    words = ["adam", "sgd", "constant", "cosine", 0.1]
-    return [*names.get(key, words)]
+    words = ["adam", "sgd", "constant", "cosine", "none", "balanced", "common", "auto", "pad"]
+    words += ["crop", "refuse", "skip", "keep", "remove"]
+    return [*names.get(key, [*words, 0.1, 3])]

@@ -77,6 +77,11 @@ REFUSED = {
     "rate too large": ("rate: 0.01", "rate: 11", "train.learning_rate: found 11; up to 10"),
     "optimizer": ("optimizer: adam", "optimizer: adamw", "train.optimizer: found 'adamw'; sgd"),
     "schedule": ("schedule: cosine", "schedule: step", "train.schedule: found 'step'; constant"),
+    "class weights": (
+        "weights: none",
+        "weights: auto",
+        "train.class_weights: found 'auto'; none, or balanced",
+    ),
     "seed negative": ("seed: 0", "seed: -1", "preprocess.seed: found -1; 0 to 4294967295"),
     "seed too large": ("seed: 0", "seed: 4294967296", "preprocess.seed: found 4294967296"),
     "share 1.5": ("validation: 0.1", "validation: 1.5", "preprocess.validation: found 1.5; test"),

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.python.framework.config import disable_op_determinism
 
 from pipeline.data.split import Split
@@ -49,6 +51,7 @@ def fit(
     seed: int,
     drop_last: bool = False,
     augmentation: Augmentation = Augmentation(),  # noqa: B008, it is frozen
+    class_weights: NDArray[np.float32] | None = None,
     streamed: bool = False,
     callbacks: list[keras.callbacks.Callback],
     checkpoint: Checkpoint | None = None,
@@ -68,6 +71,8 @@ def fit(
         seed: determines the orders and all other random numbers.
         drop_last: skip the images of an epoch that do not fill a batch.
         augmentation: how the images of a step are moved.
+        class_weights: (classes,) by which the loss of an image is multiplied, in training alone;
+            as in Keras, the mean over a batch is not divided by the sum of the weights.
         streamed: read each batch from where the images are stored, instead of holding all in
             memory.
         callbacks: Keras callbacks; unless `streamed`, they see one batch per epoch.
@@ -85,11 +90,17 @@ def fit(
     shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
     model: BatchModel
     if streamed:
-        model = BatchModel(network, stream, augmentation)
+        model = BatchModel(network, stream, augmentation, class_weights)
         data = batches(train, shuffle.order, batch_size)
     else:
         model = EpochModel(
-            network, stream, augmentation, train=train, order=shuffle.order, batch_size=batch_size
+            network,
+            stream,
+            augmentation,
+            class_weights,
+            train=train,
+            order=shuffle.order,
+            batch_size=batch_size,
         )
         data = without_autotune(tf.data.Dataset.from_tensors(0))  # its images are `model.images`
     model.compile(
@@ -152,12 +163,17 @@ class BatchModel(keras.Model):
     """A network whose training step is an optimizer step on a batch."""
 
     def __init__(
-        self, network: keras.Model, stream: RandomStream, augmentation: Augmentation
+        self,
+        network: keras.Model,
+        stream: RandomStream,
+        augmentation: Augmentation,
+        class_weights: NDArray[np.float32] | None,
     ) -> None:
         super().__init__()
         self.network = network
         self.stream = stream
         self.augmentation = augmentation
+        self.class_weights = class_weights  # (classes,)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The network's logits, (N, classes)."""
@@ -175,12 +191,18 @@ class BatchModel(keras.Model):
         labels = tf.gather(labels, indices)
         with tf.GradientTape() as tape:
             logits = self(images, training=True)
-            loss = self.compute_loss(images, labels, logits)
+            loss = self.compute_loss(images, labels, logits, self.weights_of(labels))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         # Keras has no public name for what it reports as `loss`; test_engine.py checks its value.
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
         self.compute_metrics(images, labels, logits)
+
+    def weights_of(self, labels: tf.Tensor) -> tf.Tensor | None:
+        """(batch,) what each example counts for in the loss; None if all count the same."""
+        if self.class_weights is None:
+            return None
+        return tf.gather(tf.constant(self.class_weights), tf.cast(labels, tf.int32))
 
 
 class EpochModel(BatchModel):
@@ -191,12 +213,13 @@ class EpochModel(BatchModel):
         network: keras.Model,
         stream: RandomStream,
         augmentation: Augmentation,
+        class_weights: NDArray[np.float32] | None,
         *,
         train: Split,
         order: tf.Variable,
         batch_size: int,
     ) -> None:
-        super().__init__(network, stream, augmentation)
+        super().__init__(network, stream, augmentation, class_weights)
         self.images = augmentation.pad(tf.constant(train.images))
         self.labels = tf.constant(train.labels)  # (N,)
         self.order = order  # (N,) int32

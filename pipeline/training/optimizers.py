@@ -1,9 +1,11 @@
-"""What `train` in params.yaml makes of an optimizer and a loss."""
+"""What `train` in params.yaml makes of an optimizer, a loss, and what each class counts in it."""
 
 import math
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.params import Train
 
@@ -25,6 +27,26 @@ def make_loss(label_smoothing: float) -> keras.losses.Loss:
         )
 
     return smoothed
+
+
+def balanced(labels: NDArray[np.unsignedinteger[Any]], classes: int) -> NDArray[np.float32]:
+    """What an image of each class counts for in the loss, (classes,), if classes are uneven.
+
+    It is N/(C*n), where n of N images are of the class and C classes have images: each class counts
+    the same in all, and an image counts 1 on average.
+
+    Source: the weights of King and Zeng, "Logistic Regression in Rare Events Data", Political
+    Analysis 9 (2001), 137-163, for classes that should be equally frequent; scikit-learn has them
+    as `class_weight="balanced"`.
+
+    Args:
+        labels: (N,) the class of each image.
+        classes: how many there are; one without images gets 0.
+    """
+    images = np.bincount(labels, minlength=classes)
+    total = len(labels) / np.count_nonzero(images)
+    weights = np.divide(total, images, out=np.zeros(classes), where=images > 0)
+    return weights.astype(np.float32)
 
 
 def make_optimizer(params: Train, images: int) -> keras.optimizers.Optimizer:

@@ -11,18 +11,15 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from pipeline.training.augment import Augmentation
 from pipeline.training.engine import fit, suits_xla
 from pipeline.training.models import cnn, mlp
+from pipeline.training.optimizers import make_loss
 from pipeline.training.randomness import epoch_order
 from tests.training.support import LOSS, colours, images, network, of_300_classes
 
 
-def mlp_in_colour() -> keras.Model:
+def in_colour(architecture: Callable[..., keras.Model], classes: int) -> keras.Model:
     keras.utils.set_random_seed(0)
-    return mlp((8, 8, 3), 300, 1 / 255, hidden_units=[8], dropout=0.0)
-
-
-def cnn_in_colour() -> keras.Model:
-    keras.utils.set_random_seed(0)
-    return cnn((8, 8, 3), 300, 1 / 255, filters=[4], hidden_units=[], dropout=0.0)
+    settings = {"filters": [4]} if architecture is cnn else {}
+    return architecture((8, 8, 3), classes, 1 / 255, **settings, hidden_units=[8], dropout=0.0)
 
 
 def test_the_steps_are_those_of_keras() -> None:
@@ -61,6 +58,41 @@ def test_the_steps_are_those_of_keras() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("smoothing", "streamed"), [(0.0, False), (0.1, True)])
+def test_class_weights_are_those_of_keras(smoothing: float, streamed: bool) -> None:
+    train, validation = colours(50), colours(30, seed=1)
+    weights, loss = np.array([0.5, 1, 3], np.float32), make_loss(smoothing)
+    ours, theirs = in_colour(mlp, 3), in_colour(mlp, 3)
+    history = fit(
+        ours,
+        train,
+        validation,
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=loss,
+        epochs=1,
+        batch_size=16,
+        seed=7,
+        class_weights=weights,
+        streamed=streamed,
+        callbacks=[],
+    )
+    theirs.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], jit_compile=False)
+    order = epoch_order(50, 0, 7)
+    expected = theirs.fit(
+        train.images[order],
+        train.labels[order],
+        batch_size=16,
+        shuffle=False,
+        class_weight=dict(enumerate(weights.tolist())),
+        validation_data=(validation.images, validation.labels),
+        verbose=0,
+    ).history
+    for name, values in history.items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-5)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
 @cache
 def trained(*, streamed: bool) -> tuple[list[float], keras.Model]:
     """The losses of a training with all its randomness, and its network."""
@@ -89,11 +121,13 @@ def test_from_disk_or_from_memory() -> None:
         np.testing.assert_allclose(mine, other, atol=1e-5)
 
 
-@pytest.mark.parametrize(("build", "streamed"), [(mlp_in_colour, False), (cnn_in_colour, True)])
-def test_colours_and_labels_of_two_bytes(build: Callable[[], keras.Model], streamed: bool) -> None:
+@pytest.mark.parametrize(("architecture", "streamed"), [(mlp, False), (cnn, True)])
+def test_colours_and_labels_of_two_bytes(
+    architecture: Callable[..., keras.Model], streamed: bool
+) -> None:
     train, validation = of_300_classes(colours(40)), of_300_classes(colours(20, seed=1))
     assert train.labels.min() == 297
-    model = build()
+    model = in_colour(architecture, 300)
     history = fit(
         model,
         train,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.params import Train
-from pipeline.training.optimizers import make_loss, make_optimizer
+from pipeline.training.optimizers import balanced, make_loss, make_optimizer
 
 DEFAULTS = {
     "epochs": 10,
@@ -19,8 +19,17 @@ DEFAULTS = {
     "warmup_epochs": 0,
     "weight_decay": 0.0,
     "label_smoothing": 0.0,
+    "class_weights": "none",
     "seed": 0,
 }
+
+
+def test_balanced_class_weights_by_hand() -> None:
+    # Six images, three of the four classes have some: 6/(3*3), 6/(3*2), none, 6/(3*1).
+    labels = np.array([0, 0, 0, 1, 1, 3], np.uint16)
+    weights = balanced(labels, 4)
+    np.testing.assert_allclose(weights, [2 / 3, 1, 0, 2])
+    assert weights[labels].mean() == pytest.approx(1)
 
 
 def optimizer(**changes: float | str) -> keras.optimizers.Optimizer:

@@ -25,6 +25,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "last batch skipped": {"train.drop_last": True},
     "weight decay": {"train.weight_decay": 0.1},
     "label smoothing": {"train.label_smoothing": 0.1},
+    "class weights": {"train.class_weights": "balanced"},
     "dropout": {"model.mlp.dropout": 0.2},
     **{key: {key: value} for key, value in AUGMENTED.items()},
 }

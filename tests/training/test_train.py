@@ -8,10 +8,10 @@ import pytest
 from pipeline.errors import InputError, TrainingError
 from pipeline.params import Params
 from pipeline.records import read_yaml
-from pipeline.train import Trained, train
+from pipeline.train import Trained, class_weights, train
 from pipeline.training import progress
 from tests.support import suite_params
-from tests.training.support import images
+from tests.training.support import colours, images
 
 PARAMS = Params.model_validate(read_yaml(suite_params().encode(), "params.yaml"))
 
@@ -38,6 +38,19 @@ class Stop(keras.callbacks.Callback):  # type: ignore[misc]
 
     def close(self) -> None:
         """Has no bar."""
+
+
+def test_class_weights_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    split = colours(200, shares=(0.94, 0.04, 0.02))
+    assert class_weights(PARAMS.train, split) is None
+    assert capsys.readouterr().out == ""
+    weights = class_weights(PARAMS.train.model_copy(update={"class_weights": "balanced"}), split)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([200 / (3 * 188), 200 / (3 * 8), 200 / (3 * 4)])
+    assert capsys.readouterr().out == (
+        "class weights from 0.355 to 16.7, 1 on average over the images: loss is weighted, "
+        "val_loss is not\n"
+    )
 
 
 def test_a_training_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
