@@ -51,6 +51,11 @@ def evaluate(params: Evaluate, *, model: Path, test: Path, history: Path, output
         f"accuracy {metrics['accuracy']:.2%} on {len(split.labels):,} test images "
         f"(95% interval {interval['low']:.2%} to {interval['high']:.2%})"
     )
+    if "balanced_accuracy" in metrics:
+        print(
+            f"balanced accuracy {metrics['balanced_accuracy']:.2%}, macro F1 "
+            f"{metrics['macro_f1']:.2%}: the means over classes, which are uneven"
+        )
     worst = most_confident_mistakes(predictions)[: params.mistakes]
     names = np.array(split.class_names)
     with figures.style():

@@ -10,6 +10,8 @@ from scipy.stats import binomtest
 
 from pipeline.records import Predictions
 
+EVEN = 2  # times as many images in a class as in another
+
 
 def predictions_of(
     logits: Iterable[NDArray[np.float64]], labels: NDArray[np.integer[Any]]
@@ -49,10 +51,18 @@ def score(
 
 
 def agreement(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
-    """The part of `score` that only the chosen classes decide."""
+    """The part of `score` that only the chosen classes decide.
+
+    Where classes are uneven, it has the balanced accuracy and the macro F1 as well.
+    """
     correct = predictions.correct
+    classes = len(class_names)
     low, high = wilson_interval(int(correct.sum()), len(correct))
-    per_class = accuracy_per_class(predictions, len(class_names))
+    per_class = accuracy_per_class(predictions, classes)
+    balanced = {
+        "balanced_accuracy": balanced_accuracy(predictions, classes),
+        "macro_f1": macro_f1(predictions, classes),
+    }
     return {
         "accuracy": float(correct.mean()),
         "accuracy_interval": {"low": low, "high": high},
@@ -62,7 +72,19 @@ def agreement(predictions: Predictions, class_names: Sequence[str]) -> dict[str,
             for name, accuracy in zip(class_names, per_class.tolist(), strict=True)
             if not np.isnan(accuracy)
         ],
+        **(balanced if uneven(predictions.labels) else {}),
     }
+
+
+def uneven(labels: NDArray[np.intp]) -> bool:
+    """Whether some class has more than EVEN times as many images as another that has any.
+
+    Below that, classes may as well differ by chance, and the accuracy says nearly as much about
+    each: with counts within a factor r, it differs from the balanced accuracy by at most
+    (√r - 1)/(√r + 1) of the distance between the best and the worst class, 17% for 2.
+    """
+    images = np.bincount(labels)
+    return bool(images.max() > EVEN * images[images > 0].min())
 
 
 def accuracy_per_class(predictions: Predictions, classes: int) -> NDArray[np.float64]:
@@ -71,6 +93,46 @@ def accuracy_per_class(predictions: Predictions, classes: int) -> NDArray[np.flo
     right = np.bincount(predictions.labels[predictions.correct], minlength=classes)
     share: NDArray[np.float64] = np.full(classes, np.nan)
     return np.divide(right, images, out=share, where=images > 0)
+
+
+def accuracy(predictions: Predictions, _classes: int) -> float:
+    """The share of the images that were classified correctly."""
+    return float(predictions.correct.mean())
+
+
+def balanced_accuracy(predictions: Predictions, classes: int) -> float:
+    """The mean accuracy of the classes that have images: each class counts the same.
+
+    Source: Brodersen, Ong, Stephan and Buhmann, "The Balanced Accuracy and Its Posterior
+    Distribution", ICPR 2010, 3121-3124.
+    """
+    return float(np.nanmean(accuracy_per_class(predictions, classes)))
+
+
+def macro_f1(predictions: Predictions, classes: int) -> float:
+    """The mean F1 of the classes that have images.
+
+    That of a class is the harmonic mean of the share of its images that were taken for it (recall)
+    and the share of the images taken for it that are its own (precision).
+
+    Source: Opitz and Burst, "Macro F1 and Macro F1", arXiv:1911.03347, where it is the averaged F1.
+    """
+    return float(np.nanmean(f1_per_class(predictions, classes)))
+
+
+def f1_per_class(predictions: Predictions, classes: int) -> NDArray[np.float64]:
+    """The F1 of each class, (C,); NaN if it has no images."""
+    images, chosen, right = (
+        np.bincount(of, minlength=classes)
+        for of in (
+            predictions.labels,
+            predictions.predicted,
+            predictions.labels[predictions.correct],
+        )
+    )
+    f1: NDArray[np.float64] = np.full(classes, np.nan)
+    np.divide(2 * right, images + chosen, out=f1, where=images > 0)
+    return f1
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -25,9 +25,13 @@ def summary() -> str:
     )
     interval: dict[str, Any] = scored["accuracy_interval"]
     total, name = images["images"]["test"]["total"], dataset["dataset"]
+    uneven = ""
+    if "balanced_accuracy" in scored:
+        uneven = f"balanced   {scored['balanced_accuracy']:.2%}, the mean over classes\n"
     return (
         f"accuracy   {scored['accuracy']:.2%} on the {total:,} test images of {name},\n"
         f"           95% interval {interval['low']:.2%} to {interval['high']:.2%}\n"
+        f"{uneven}"
         f"model      {paths.MODEL}, {trained['weights']:,} weights\n"
         f"pictures   {paths.CURVES}, {paths.CONFUSION}, {paths.MISTAKES}"
     )

@@ -1,17 +1,24 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.records import Predictions
 from pipeline.score import (
+    accuracy,
     accuracy_per_class,
     agreement,
+    balanced_accuracy,
     calibration_error,
     confusion,
     cross_entropy,
+    f1_per_class,
+    macro_f1,
     most_confident_mistakes,
     most_confused,
     predictions_of,
     score,
+    uneven,
     wilson_interval,
 )
 
@@ -50,6 +57,45 @@ def test_the_most_confused_of_10_000_classes() -> None:
 
 def test_accuracy_per_class_by_hand() -> None:
     np.testing.assert_array_equal(accuracy_per_class(PREDICTIONS, 3), [1, 1 / 2, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((10, 20), False), ((10, 21), True), ((0, 5, 5), False), ((3,), False), ((1, 0, 3), True)],
+)
+def test_classes_are_uneven_from_twice_the_images(counts: tuple[int, ...], expected: bool) -> None:
+    assert uneven(np.repeat(np.arange(len(counts)), counts)) is expected
+
+
+def test_balanced_accuracy_and_macro_f1_by_hand() -> None:
+    # Class 0: 3 of 4 right, and 4 taken for it. Class 1: 1 of 2, 1. Class 2 has no images, 1.
+    labels, predicted = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 2, 1, 0])
+    found = Predictions(labels, predicted, np.ones(6))
+    assert balanced_accuracy(found, 3) == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert macro_f1(found, 3) == pytest.approx((2 * 3 / (4 + 4) + 2 * 1 / (2 + 1)) / 2)
+    np.testing.assert_allclose(f1_per_class(found, 3), [3 / 4, 2 / 3, np.nan])
+
+
+def test_they_are_written_where_classes_are_uneven() -> None:
+    labels = np.array([0, 0, 0, 1])
+    found = agreement(Predictions(labels, labels * 0, np.ones(4)), ("a", "b"))
+    assert (found["accuracy"], found["balanced_accuracy"]) == (0.75, 0.5)
+    assert found["macro_f1"] == pytest.approx((2 * 3 / (3 + 4) + 0) / 2)
+    assert "balanced_accuracy" not in agreement(PREDICTIONS, ("a", "b"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1), st.integers(2, 5))
+def test_with_even_classes_balanced_accuracy_is_accuracy(
+    pairs: list[tuple[int, int]], repeat: int
+) -> None:
+    labels, predicted = np.array(pairs).T
+    found = Predictions(labels, predicted, np.ones(len(labels)))
+    images = np.bincount(labels, minlength=4)
+    if len(set(images[images > 0])) == 1:
+        assert balanced_accuracy(found, 4) == pytest.approx(accuracy(found, 4))
+    more = Predictions(np.tile(labels, repeat), np.tile(predicted, repeat), np.ones(0))
+    for metric in (balanced_accuracy, macro_f1):
+        assert metric(more, 4) == pytest.approx(metric(found, 4))
 
 
 def test_the_most_confident_mistakes_come_first() -> None:

@@ -45,15 +45,21 @@ def agree(outputs: Outputs, test: Split) -> float:
     found = read_predictions(outputs.predictions.read_bytes(), "", test.class_names)
     assert found.labels.tolist() == test.labels.tolist()
     assert metrics["accuracy"] == found.correct.mean()
+    recall = [one["accuracy"] for one in metrics["accuracy_per_class"]]
+    assert metrics["balanced_accuracy"] == pytest.approx(sum(recall) / 3)
     assert [one["class"] for one in metrics["accuracy_per_class"]] == ["red", "green", "blue"]
     for picture in outputs[2:]:
         assert imread(picture).std() > 0
     return float(metrics["accuracy"])
 
 
-def test_convolutions_learn_colours(tmp_path: Path) -> None:
+def test_convolutions_learn_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     test = colours(50, seed=1)
-    assert agree(run(tmp_path, colours(200), test, "cnn"), test) > 0.9
+    outputs = run(tmp_path, colours(200), test, "cnn")
+    assert agree(outputs, test) > 0.9
+    metrics = json.loads(outputs.metrics.read_text())
+    printed = capsys.readouterr().out
+    assert f"\nbalanced accuracy {metrics['balanced_accuracy']:.2%}, macro F1 " in printed
 
 
 def test_colours_of_300_classes_are_learned(
