@@ -35,6 +35,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "experiments.notebook": (),
     "benchmarks.bench": (".",),
     "benchmarks.plain": (".",),
+    "benchmarks.emoji": (".",),
     "benchmarks.gate_power": (),
 }
 

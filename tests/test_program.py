@@ -53,7 +53,9 @@ def test_nothing_was_left_behind(fresh: Workspace) -> None:
     assert fresh.run("git", "status", "--porcelain").stdout == ""
 
 
-@pytest.mark.parametrize("module", ["experiments.run", "benchmarks.bench", "benchmarks.plain"])
+@pytest.mark.parametrize(
+    "module", ["experiments.run", "benchmarks.bench", "benchmarks.emoji", "benchmarks.plain"]
+)
 def test_a_missing_argument(module: str, start: Start) -> None:
     code, _, errors = start(module)
     assert (code, errors.count("\n")) == (2, 1)
