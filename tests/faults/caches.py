@@ -59,8 +59,8 @@ FAULTS = [
         )
     ),
     _damaged(
-        "preprocess: the raw data are damaged in DVC's cache",
-        "data/raw/train-images-idx3-ubyte",
+        "preprocess: the list of files is damaged in DVC's cache",
+        "data/raw/manifest.csv",
         "preprocess: data/raw: is damaged, its MD5 is not the one in dvc.lock",
         "preprocess",
     ),

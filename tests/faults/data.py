@@ -1,28 +1,9 @@
 """The data are not what they should be."""
 
-from tests.faults.fault import Fault, Prepare, change, remove, shell, stage
+from tests.faults.fault import AT_HAND, Fault, change, downloading, remove, shell, stage
 
 IMAGES = "data/sources/digits/train-images-idx3-ubyte.gz"
 MANIFEST = "data/raw/manifest.csv"
-
-# Makes the digits a dataset that is downloaded; `served` is the only mirror at hand.
-SERVE = (
-    "cp -r data/sources/digits served",
-    "mkdir data/sources/distant",
-    (
-        "sed 's/^files:/mirrors: [served]\\nfiles:/' served/dataset.yaml"
-        " > data/sources/distant/dataset.yaml"
-    ),
-    "sed -i 's/name: digits/name: distant/' params.yaml",
-)
-BACK = "rm -rf served data/sources/distant; git checkout --quiet HEAD ."
-
-
-def _distant(*commands: str) -> Prepare:
-    """Makes the digits a dataset that is downloaded, then runs `commands`."""
-    return shell("; ".join([*SERVE, *commands]))
-
-
 DAMAGE = "for file in .pipeline/downloads/*; do rm -f $file; echo damaged > $file; done"
 
 
@@ -47,14 +28,6 @@ FAULTS = [
         f"{IMAGES}: is not the file that data/sources/digits/dataset.yaml names; restore the file",
         remove(IMAGES),
         undo=shell("git restore data/sources"),
-    ),
-    Fault(
-        "download: there is no such dataset",
-        stage("download"),
-        2,
-        "params.yaml: dataset.name: found 'digitz', expected a folder in data/sources, one of ",
-        shell("sed -i 's/name: digits/name: digitz/' params.yaml"),
-        undo=shell("git restore params.yaml"),
     ),
     Fault(
         "preprocess: a file of the dataset has changed since download",
@@ -83,42 +56,40 @@ FAULTS = [
         f"DATASET_MIRROR=http://127.0.0.1:9 {stage('download')}",
         4,
         "train-images-idx3-ubyte.gz: no mirror served it",
-        _distant("echo damaged > served/train-images-idx3-ubyte.gz"),
-        undo=shell(BACK),
+        downloading("echo damaged > served/train-images-idx3-ubyte.gz"),
+        undo=AT_HAND,
     ),
     Fault(
         "download: no mirror has the files",
         stage("download"),
         3,
         "served: no such folder\n  offline? set DATASET_MIRROR to a folder that has the files",
-        _distant("rm -r served"),
-        undo=shell(BACK),
+        downloading("rm -r served"),
+        undo=AT_HAND,
     ),
     Fault(
         "download: a mirror is of an unknown kind",
         f"DATASET_MIRROR=ftp://user:pass@localhost {stage('download')}",
         2,
         "mirror ftp://***@localhost: expected a folder, or an http or https URL",
-        _distant(),
-        undo=shell(BACK),
+        downloading(),
+        undo=AT_HAND,
     ),
     Fault(
         "download: the code has changed and there is no network",
         "dvc repro download",
         0,
         "bytes from .pipeline/downloads, verified",
-        _distant(
-            f"{stage('download')}", "rm -r served", "echo '# a comment' >> pipeline/params.py"
-        ),
-        undo=shell(BACK),
+        downloading(stage("download"), "rm -r served", "echo '# a comment' >> pipeline/params.py"),
+        undo=AT_HAND,
     ),
     Fault(
         "download: a kept file is damaged",
-        stage("download"),
+        f"rm data/raw/t10k-labels-idx1-ubyte.gz; {stage('download')}",
         0,
         "bytes from served, verified",
-        _distant(f"{stage('download')}", DAMAGE, "rm data/raw/t10k-labels-idx1-ubyte.gz"),
-        undo=shell(BACK),
+        downloading(stage("download"), DAMAGE),
+        undo=AT_HAND,
     ),
     _processed(
         "its images are missing",

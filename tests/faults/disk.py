@@ -2,7 +2,7 @@
 
 import errno
 
-from tests.faults.fault import Fault, nothing, shell, stage, strike, write
+from tests.faults.fault import AT_HAND, Fault, downloading, nothing, shell, stage, strike, write
 
 FILES = {  # one that each stage writes
     "download": "t10k-labels-idx1-ubyte",
@@ -23,7 +23,6 @@ MOMENTS = [
     ("fsync", errno.EIO, "when {} must reach the disk"),
     ("rename", errno.ENOSPC, "when {} takes its place"),
 ]
-WITHOUT_RAW = shell("rm data/raw/t10k-labels-idx1-ubyte .pipeline/downloads/*")
 
 
 def _refused(stage_name: str, call: str, number: int, moment: str) -> Fault:
@@ -36,8 +35,9 @@ def _refused(stage_name: str, call: str, number: int, moment: str) -> Fault:
         stage(stage_name),
         6,
         line,
-        WITHOUT_RAW if stage_name == "download" else nothing,
+        downloading() if stage_name == "download" else nothing,
         strike(call, path, error=number),
+        undo=AT_HAND if stage_name == "download" else nothing,
         fast=stage_name == "preprocess" and (call, number) == ("rename", errno.ENOSPC),
         nightly=stage_name != "preprocess" and (call, number) != ("write", errno.ENOSPC),
     )
@@ -51,10 +51,19 @@ FAULTS = [
             f"ulimit -f 10; exec {stage(name)}",
             6,
             "make room, then run it again",
-            WITHOUT_RAW if name == "download" else nothing,
+            downloading() if name == "download" else nothing,
+            undo=AT_HAND if name == "download" else nothing,
             nightly=name != "preprocess",
         )
         for name in FILES
+    ),
+    Fault(
+        "download: the disk is full while manifest.csv is written",
+        stage("download"),
+        6,
+        "No space left on device; make room, then run it again",
+        variables=strike("write", "manifest.csv", error=errno.ENOSPC),
+        fast=True,
     ),
     Fault(
         "train: hard links are impossible",
@@ -110,14 +119,14 @@ FAULTS = [
         "download: data/raw is a file",
         stage("download"),
         0,
-        "bytes from .pipeline/downloads, verified",
+        "data/sources/digits: 4 files, 44,778 bytes, listed",
         shell("rm -r data/raw; echo text > data/raw"),
     ),
     Fault(
         "download: data/raw is a link to nowhere",
         stage("download"),
         0,
-        "bytes from .pipeline/downloads, verified",
+        "data/sources/digits: 4 files, 44,778 bytes, listed",
         shell("rm -r data/raw; ln -s nowhere data/raw"),
         fast=True,
     ),

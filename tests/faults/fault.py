@@ -69,6 +69,28 @@ def shell(command: str) -> Prepare:
     return lambda workspace: workspace.run("bash", "-ec", command)
 
 
+def downloading(*commands: str) -> Prepare:
+    """Makes the digits a dataset that is downloaded, then runs `commands`.
+
+    It is called distant, and the folder `served` is its only mirror. `AT_HAND` undoes that.
+    """
+    description = "sed 's/^files:/mirrors: [served]\\nfiles:/' served/dataset.yaml"
+    return shell(
+        "; ".join(
+            [
+                "cp -r data/sources/digits served",
+                "mkdir data/sources/distant",
+                f"{description} > data/sources/distant/dataset.yaml",
+                "sed -i 's/name: digits/name: distant/' params.yaml",
+                *commands,
+            ]
+        )
+    )
+
+
+AT_HAND = shell("rm -rf served data/sources/distant; git checkout --quiet HEAD .")
+
+
 def steps(*prepares: Prepare) -> Prepare:
     """Does several things in order."""
 

@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.faults.fault import Fault, nothing, remove, stage, strike
+from tests.faults.fault import AT_HAND, Fault, Prepare, downloading, nothing, stage, strike
 
 MOMENTS = {  # the file at whose rename each stage is hit
     "download": "data/raw",
@@ -14,13 +14,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 
 
 def _stopped(name: str, number: signal.Signals) -> Fault:
+    command = stage(name)
+    prepare: Prepare = nothing
+    if name == "download":  # one file is missing, so all are provided anew
+        command = f"rm -f data/raw/t10k-labels-idx1-ubyte.gz; {stage(name)}"
+        prepare = downloading(stage(name))
     return Fault(
         f"{name}: stopped by {number.name} while its outputs take their places",
-        stage(name),
+        command,
         128 + number,
         "",
-        remove("data/raw/t10k-labels-idx1-ubyte") if name == "download" else nothing,
+        prepare,
         strike("rename", MOMENTS[name], signal=number),
+        undo=AT_HAND if name == "download" else nothing,
         incomplete=number is signal.SIGKILL,
         fast=name == "preprocess" and number is signal.SIGTERM,
         nightly=name in ("download", "evaluate")
