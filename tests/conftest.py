@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.browser import Browser, offline_browser
@@ -22,6 +23,9 @@ MNIST = {
     "gate.margin": 0.005,
 }
 
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # machines differ in speed
+hypothesis.settings.load_profile("untimed")
 
 for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:  # as for what a shell runs in the background

@@ -72,7 +72,7 @@ def run_example(workspace: Workspace, heading: str) -> str:
         if line.startswith("pip install"):
             continue  # what as_parquet has checked
         command = line.replace("~", str(home)).replace("make ", f"make {WITHOUT_SETUP} ")
-        command += " -S train.epochs=4" if line.startswith("dvc exp run") else ""
+        command += " -S train.epochs=12" if line.startswith("dvc exp run") else ""
         printed.append(workspace.run("bash", "-ec", command).stdout)
     return "".join(printed)
 
