@@ -36,6 +36,10 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "benchmarks.bench": (".",),
     "benchmarks.plain": (".",),
     "benchmarks.emoji": (".",),
+    "benchmarks.keras_folder": (".",),
+    "benchmarks.pictures": (".",),
+    "benchmarks.pillow_loop": (".", "."),
+    "benchmarks.emoji": (".",),
     "benchmarks.gate_power": (),
 }
 
