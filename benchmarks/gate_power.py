@@ -1,6 +1,6 @@
 """Measures how often the gate errs, on simulated or real pairs of models.
 
-Without arguments it simulates, prints the table of docs/gate.md and draws docs/gate.png, the same
+Without arguments it simulates, prints the tables of docs/gate.md and draws docs/gate.png, the same
 bytes every time. With commits, whose models differ only in their seed, it compares the predictions
 of every two.
 
@@ -8,6 +8,11 @@ The simulation: image i is misclassified with probability p_i, the same for all 
 independently of other images; p_i follows a beta distribution. A model is better or worse than its
 kind by a normal amount on the probit scale. The three numbers of `Spread`, measured on real models,
 determine the beta distribution and that amount.
+
+For the other metrics, on uneven classes: image i is misclassified with probability Φ(m + 2·xᵢ),
+where m depends on its class, and xᵢ is standard normal and the same for both models. What it is
+taken for is drawn once, by the sizes of the classes. The second model has a larger m. New images
+are drawn for each pair.
 """
 
 import argparse
@@ -28,9 +33,16 @@ from pipeline.artifacts import png_bytes, write_files
 from pipeline.errors import InputError
 from pipeline.gate import results
 from pipeline.gate.judge import source_of
-from pipeline.gate.statistics import discordant, drop_upper_bound
+from pipeline.gate.statistics import (
+    INFLUENCES,
+    discordant,
+    drop_upper_bound,
+    sum_upper_bound,
+)
 from pipeline.program import Parser, run
+from pipeline.records import Predictions
 from pipeline.repository import Commit
+from pipeline.score import METRICS
 
 PICTURE = Path("docs/gate.png")
 IMAGES = 10_000
@@ -135,6 +147,121 @@ def curves(pairs: int, *, margin: float, confidence: float) -> dict[str, list[fl
     }
 
 
+@dataclass(frozen=True)
+class Uneven:
+    """A test set of uneven classes, and how often a model errs in each."""
+
+    images: tuple[int, ...]
+    errors: tuple[float, ...]  # shares, expected of the first model
+
+    def harder(self, by: float) -> NDArray[np.float64]:
+        """The expected errors, (C,), of a model that errs more, `by` on the probit scale."""
+        errors: NDArray[np.float64] = ndtr(ndtri(self.errors) + by)
+        return errors
+
+    def confusion(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(C, C) images expected by actual and predicted class."""
+        images = np.array(self.images)
+        others = np.tile(images / images.sum(), (len(images), 1))
+        own = np.diag(others).copy()  # is drawn, too: then the next class takes its place
+        others[range(len(images)), range(len(images))] = 0
+        others[range(len(images)), np.roll(range(len(images)), -1)] += own
+        counts: NDArray[np.float64] = others * (errors * images)[:, np.newaxis]
+        return counts + np.diag((1 - errors) * images)
+
+
+# The smallest class has more images than gate.verdict.FEW, and fewer.
+UNEVEN = {
+    "3,000 to 60 images": Uneven((3_000, 1_500, 600, 200, 60), (0.01, 0.02, 0.03, 0.05, 0.08)),
+    "400 to 10 images": Uneven((400, 100, 30, 10), (0.01, 0.02, 0.04, 0.08)),
+}
+UNEVEN_MARGIN = 0.02
+UNEVEN_DROPS = (0.0, 0.01, 0.02, 0.03, 0.04)
+DIFFICULTY = 2.0  # standard deviation of the images of a class, on the probit scale
+
+
+def expected_value(metric: str, confusion: NDArray[np.float64]) -> float:
+    """The balanced accuracy or the macro F1 of a confusion matrix, (C, C)."""
+    right, images = np.diag(confusion), confusion.sum(axis=1)
+    both = images if metric == "balanced_accuracy" else (images + confusion.sum(axis=0)) / 2
+    return float((right / both).mean())
+
+
+def rejected_of_uneven(
+    metric: str,
+    test: Uneven,
+    drop: float,
+    pairs: int,
+    generator: np.random.Generator,
+    *,
+    margin: float,
+    confidence: float,
+) -> float:
+    """The share of simulated pairs that the gate rejects where classes are uneven.
+
+    Args:
+        metric: gate.metric.
+        test: how many images there are, and how often the first model errs.
+        drop: by how much the metric of the second model is lower.
+        pairs: how many to simulate.
+        generator: of random numbers.
+        margin: gate.margin.
+        confidence: gate.confidence.
+    """
+
+    def lost(by: float) -> float:
+        matrices = (test.confusion(test.harder(shift)) for shift in (0.0, by))
+        before, after = (expected_value(metric, matrix) for matrix in matrices)
+        return before - after
+
+    shift = brentq(lambda by: lost(by) - drop, 0, 2) if drop else 0.0
+    classes = len(test.images)
+    labels = np.repeat(np.arange(classes), test.images)
+    shares = np.array(test.images) / len(labels)
+    scale = np.sqrt(1 + DIFFICULTY**2)
+    means = [scale * ndtri(test.harder(by))[labels] for by in (0.0, shift)]
+    rejections = 0
+    for _ in range(pairs):
+        difficulty = DIFFICULTY * generator.standard_normal(len(labels))
+        other = generator.choice(classes, len(labels), p=shares)
+        other = np.where(other == labels, (other + 1) % classes, other)
+        models = [
+            np.where(generator.random(len(labels)) < ndtr(mean + difficulty), other, labels)
+            for mean in means
+        ]
+        found = [Predictions(labels, model, np.ones(len(labels))) for model in models]
+        values = [METRICS[metric](one, classes) for one in found]
+        influences = [INFLUENCES[metric](labels, model, classes) for model in models]
+        terms = influences[0] - influences[1]
+        rejections += sum_upper_bound(values[0] - values[1], terms, confidence) > margin
+    return rejections / pairs
+
+
+def uneven_table(pairs: int, confidence: float) -> str:
+    """The share of rejected pairs by metric and test set, at each of UNEVEN_DROPS, as Markdown."""
+    lines = [
+        f"| classes | metric | {' | '.join(f'{100 * drop:g}' for drop in UNEVEN_DROPS)} |",
+        f"|---|---|{'---|' * len(UNEVEN_DROPS)}",
+    ]
+    for name, test in UNEVEN.items():
+        for metric in INFLUENCES:
+            row = [
+                rejected_of_uneven(
+                    metric,
+                    test,
+                    drop,
+                    pairs,
+                    np.random.Generator(np.random.Philox(key=number)),
+                    margin=UNEVEN_MARGIN,
+                    confidence=confidence,
+                )
+                for number, drop in enumerate(UNEVEN_DROPS)
+            ]
+            shares = " | ".join(f"{share:.1%}" for share in row)
+            lines.append(f"| {name} | `{metric}` | {shares} |")
+    return "\n".join(lines) + "\n"
+
+
 def table(shares: dict[str, list[float]]) -> str:
     """`curves` as Markdown."""
     lines = [
@@ -229,7 +356,8 @@ def main(options: argparse.Namespace) -> None:
         print(compare_commits(options.commits, **limits), end="")
         return
     shares = curves(PAIRS, **limits)
-    print(table(shares), end="")
+    print(table(shares))
+    print(uneven_table(PAIRS, options.confidence), end="")
     with figures.style():
         write_files({PICTURE: png_bytes(draw(shares, options.margin))})
 

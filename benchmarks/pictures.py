@@ -87,8 +87,8 @@ def main(options: argparse.Namespace) -> None:
         shown = (f"{value:.0f} MiB" for value in (of_all, of_a_tenth))
         table.add(what, *shown, f"{of_all / of_a_tenth:.2f}", "at most 1.1")
     text = (
-        f"# Pictures\n`python -m benchmarks.pictures`: medians of {options.rounds} rounds, in turn, "
-        f"on {os.cpu_count()} cores of {backend.processor()}, Pillow {version('pillow')}, Keras "
+        f"# Pictures\n`python -m benchmarks.pictures`: medians of {options.rounds} rounds, in "
+        f"turn, on {os.cpu_count()} cores of {backend.processor()}, Pillow {version('pillow')}, Keras "
         f"{version('keras')}.\n\n"
     )
     write_files({RESULTS: (text + "\n".join(table.rows) + "\n").encode()})

@@ -1,4 +1,4 @@
-"""The plain way: pictures in folders, decoded by Pillow one after the other, and saved as arrays."""
+"""The plain way: pictures in folders, decoded by Pillow one by one, and saved as arrays."""
 
 import argparse
 from pathlib import Path

@@ -218,13 +218,16 @@ class Evaluate(Section):
 class Gate(Section):
     """What a new model must reach to replace the old one."""
 
-    floor: Accuracy = Field(description="a number from 0 to 1, the least accuracy")
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1"] = Field(
+        description="accuracy, balanced_accuracy or macro_f1, what floor and margin are about"
+    )
+    floor: Accuracy = Field(description="a number from 0 to 1, the least that it may be")
     class_floors: dict[str, Accuracy] = Field(
         description="a mapping from class names in quotes to numbers from 0 to 1, the least"
         " accuracy of each; {} for none",
     )
     margin: Accuracy = Field(
-        description="a number from 0 to 1, the drop in accuracy that the gate must rule out"
+        description="a number from 0 to 1, the drop that the gate must rule out"
     )
     confidence: float = Field(
         ge=0.5,

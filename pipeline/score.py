@@ -1,6 +1,6 @@
 """Predictions to numbers. N images and C classes throughout."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,13 @@ def f1_per_class(predictions: Predictions, classes: int) -> NDArray[np.float64]:
     f1: NDArray[np.float64] = np.full(classes, np.nan)
     np.divide(2 * right, images + chosen, out=f1, where=images > 0)
     return f1
+
+
+METRICS: dict[str, Callable[[Predictions, int], float]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+}
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -39,7 +39,6 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "benchmarks.keras_folder": (".",),
     "benchmarks.pictures": (".",),
     "benchmarks.pillow_loop": (".", "."),
-    "benchmarks.emoji": (".",),
     "benchmarks.gate_power": (),
 }
 
@@ -223,5 +222,5 @@ def _candidates(key: str, value: object) -> list[object]:
         return [{"0": 0.1}, {}]
     names = {"dataset.name": datasets.names(), "model.name": [*Model.architectures()]}
     words = ["adam", "sgd", "constant", "cosine", "none", "balanced", "common", "auto", "pad"]
-    words += ["crop", "refuse", "skip", "keep", "remove"]
+    words += ["crop", "refuse", "skip", "keep", "remove", "accuracy", "macro_f1"]
     return [*names.get(key, [*words, 0.1, 3])]

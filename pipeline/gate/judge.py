@@ -111,22 +111,33 @@ def _gate_section(source: Source) -> dict[str, Any]:
     section = content.get("gate", {}) if isinstance(content, dict) else None
     if not isinstance(section, dict):
         raise InputError(f"{where}: gate: expected a section: {', '.join(Gate.model_fields)}")
-    return {key: value for key, value in section.items() if key in Gate.model_fields}
+    known = {key: value for key, value in section.items() if key in Gate.model_fields}
+    # Older ones name no metric: a change must not choose theirs.
+    return {"metric": "accuracy", **known} if known else {}
 
 
 def _limits(own: dict[str, Any], theirs: dict[str, Any]) -> tuple[Gate, tuple[str, ...]]:
     """The stricter limits of both sides, and a line for each that the change would relax.
 
-    A change cannot relax the limits that apply to it. A key that one side lacks is the other's.
+    A change cannot relax the limits that apply to it, nor choose another metric for them. A key
+    that one side lacks is the other's.
     """
     if not (own or theirs):
         raise InputError(f"{paths.PARAMS}: expected a section gate: {', '.join(Gate.model_fields)}")
     mine = check_gate(theirs | own, str(paths.PARAMS))
     limits = verdict.stricter(mine, check_gate(own | theirs, f"the baseline's {paths.PARAMS}"))
-    notes = (
+    notes = []
+    compared = {*Gate.model_fields}
+    if mine.metric != limits.metric:
+        notes.append(
+            f"gate.metric is {mine.metric} here and {limits.metric} in the baseline, whose metric, "
+            f"floor and margin apply"
+        )
+        compared -= {"metric", "floor", "margin"}
+    notes += [
         f"gate.{name} is {getattr(mine, name)} here and {getattr(limits, name)} in the baseline; "
         f"the stricter one applies"
         for name in Gate.model_fields
-        if getattr(mine, name) != getattr(limits, name)
-    )
+        if name in compared and getattr(mine, name) != getattr(limits, name)
+    ]
     return limits, tuple(notes)

@@ -12,7 +12,7 @@ from pipeline.errors import InputError, advising
 from pipeline.lock import Lock, md5, read_lock
 from pipeline.records import Predictions, read_json, read_predictions
 from pipeline.repository import Source
-from pipeline.score import accuracy_per_class
+from pipeline.score import METRICS, accuracy_per_class
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,11 @@ class Results:
     @property
     def accuracy(self) -> float:
         """The share of the images that were classified correctly."""
-        return float(self.predictions.correct.mean())
+        return self.value("accuracy")
+
+    def value(self, metric: str) -> float:
+        """A metric that `gate.metric` may name."""
+        return METRICS[metric](self.predictions, len(self.class_names))
 
     @property
     def accuracy_per_class(self) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """Two models scored on the same test images: is the second worse than the first?
 
-Only the images that exactly one of them gets right tell them apart. Throughout, n is the number of
+Only the images that they classify differently tell them apart. Throughout, n is the number of
 images, b the number that only the baseline gets right, c the number that only the candidate gets
-right; the drop in accuracy is (b - c) / n.
+right; the drop in accuracy is (b - c) / n. The drop in another metric is, to first order, a sum of
+one term for each image.
 """
 
 import numpy as np
@@ -53,6 +54,67 @@ def drop_upper_bound(b: ArrayLike, c: ArrayLike, n: int, confidence: float) -> N
     error = np.sqrt(np.maximum(variance, 0)) / n  # rounding may leave the variance below 0
     bound: NDArray[np.float64] = difference / n + norm.ppf(confidence) * error
     return bound
+
+
+def sum_upper_bound(drop: float, terms: NDArray[np.float64], confidence: float) -> float:
+    """The upper end of the one-sided confidence interval of a drop that is a sum over the images.
+
+    The images are independent, given how many each class has. The variance of the sum is therefore
+    that of its terms, as for a mean over strata (Cochran, "Sampling Techniques", 3rd edition, 1977,
+    theorem 5.3), and that of a term is at most its expected square. To subtract the square of its
+    mean in the class would leave a class with a single image no variance at all.
+
+    Args:
+        drop: the estimate.
+        terms: (N,) the influence of each image on the baseline's metric, less that on the
+            candidate's, see `INFLUENCES`.
+        confidence: that the true drop is not above the bound, 0.5 to 1.
+    """
+    return drop + float(norm.ppf(confidence)) * float(np.sqrt((terms**2).sum()))
+
+
+def recall_influence(
+    labels: NDArray[np.intp], predicted: NDArray[np.intp], classes: int
+) -> NDArray[np.float64]:
+    """The share of each image in the balanced accuracy, (N,), which is their sum.
+
+    Args:
+        labels: (N,) the true classes.
+        predicted: (N,) the classes that the model chose.
+        classes: how many there are.
+    """
+    images = np.bincount(labels, minlength=classes)
+    share: NDArray[np.float64] = np.equal(labels, predicted) / images[labels]
+    return share / np.count_nonzero(images)
+
+
+def f1_influence(
+    labels: NDArray[np.intp], predicted: NDArray[np.intp], classes: int
+) -> NDArray[np.float64]:
+    """How the macro F1 changes, to first order, by what a model does with each image, (N,).
+
+    The F1 of a class is 2t/(n + p): n images are of the class, p are taken for it, t are both. An
+    image taken for the class adds -F1/(n + p) to it, and 2/(n + p) if that is right.
+
+    Source: Takahashi, Yamamoto, Kuchiba, Shintani and Koyama, "Hypothesis Testing Procedure for
+    Binary and Multi-class F1-scores in the Paired Design", Statistics in Medicine 42 (2023),
+    4177-4192, by the delta method; here the number of images of each class is given.
+
+    Args:
+        labels: (N,) the true classes.
+        predicted: (N,) the classes that the model chose.
+        classes: how many there are.
+    """
+    images = np.bincount(labels, minlength=classes)
+    right = np.equal(labels, predicted)
+    both = np.maximum(1, images + np.bincount(predicted, minlength=classes))
+    f1 = 2 * np.bincount(labels[right], minlength=classes) / both
+    taken = np.where(images > 0, -f1 / both, 0)[predicted]  # a class without images has no F1
+    influence: NDArray[np.float64] = taken + right * 2 / both[labels]
+    return influence / np.count_nonzero(images)
+
+
+INFLUENCES = {"balanced_accuracy": recall_influence, "macro_f1": f1_influence}
 
 
 def mcnemar(b: int, c: int) -> float:

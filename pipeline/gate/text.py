@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.gate.verdict import ClassRow, Verdict, points
+from pipeline.gate.verdict import NAMES, ClassRow, Verdict, named, points
 from pipeline.program import printable
 
 SHOWN = 6  # newly wrong images that the console lists
@@ -64,20 +64,24 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 def rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     """What was measured, before and here, and the limit; a header first. Empty if nothing was."""
     limits, compared = verdict.limits, verdict.comparison
-    if verdict.accuracy is None or limits is None:
+    if verdict.accuracy is None or verdict.value is None or limits is None:
         return []
+    name = NAMES[limits.metric]
     table = [
         ("", "baseline", "here", "limit"),
         (
-            f"accuracy on {verdict.images:,} images",
-            f"{compared.baseline_accuracy:.2%}" if compared else "",
-            f"{verdict.accuracy:.2%}",
+            f"{name} on {verdict.images:,} images",
+            f"{compared.baseline_value:.2%}" if compared else "",
+            f"{verdict.value:.2%}",
             f"at least {limits.floor:.2%}",
         ),
     ]
+    if limits.metric != "accuracy":
+        before = f"{compared.baseline_accuracy:.2%}" if compared else ""
+        table.append(("accuracy", before, f"{verdict.accuracy:.2%}", ""))
     if compared:
         table += [
-            ("drop, points", "", points(compared.drop), ""),
+            (f"drop{named(limits.metric)}, points", "", points(compared.drop), ""),
             (
                 f"drop at most, {limits.confidence:.0%} confidence",
                 "",

@@ -7,12 +7,20 @@ from typing import Literal
 import numpy as np
 
 from pipeline.gate.results import Results
-from pipeline.gate.statistics import discordant, drop_upper_bound, mcnemar
+from pipeline.gate.statistics import (
+    INFLUENCES,
+    discordant,
+    drop_upper_bound,
+    mcnemar,
+    sum_upper_bound,
+)
 from pipeline.params import Gate
 
 Outcome = Literal["accept", "reject", "cannot tell"]
 EXIT_CODES: dict[Outcome, int] = {"accept": 0, "reject": 1, "cannot tell": 2}
 
+NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+FEW = 50  # test images of a class, see docs/gate.md
 CLASSES = 10  # of which a verdict gives the same reason by name
 
 
@@ -40,7 +48,8 @@ class Comparison:
     """The model here compared with the baseline's, on the same images."""
 
     baseline_accuracy: float
-    drop: float  # a share of the images, below 0 for a gain
+    baseline_value: float  # of limits.metric
+    drop: float  # in limits.metric, below 0 for a gain
     upper_bound: float  # of the drop
     newly_wrong: tuple[Mistake, ...]
     newly_right: int
@@ -57,6 +66,7 @@ class Verdict:
     limits: Gate | None = None
     images: int = 0
     accuracy: float | None = None
+    value: float | None = None  # of limits.metric
     comparison: Comparison | None = None
     classes: tuple[ClassRow, ...] = ()
     notes: tuple[str, ...] = ()
@@ -81,21 +91,24 @@ def cannot_tell(message: str) -> Verdict:
     return Verdict("cannot tell", tuple(message.splitlines()))
 
 
-def stricter(one: Gate, other: Gate) -> Gate:
-    """The stricter one of every limit.
+def stricter(here: Gate, baseline: Gate) -> Gate:
+    """The stricter one of every limit, for the metric of the baseline.
 
-    A class floor of 0 permits a class without test images, so both sides must have it.
+    Floor and margin of another metric cannot be compared with its own, so those apply alone. A
+    class floor of 0 permits a class without test images, so both sides must have it.
     """
     floors = {
-        name: max(one.class_floors.get(name, 0.0), other.class_floors.get(name, 0.0))
-        for name in sorted(one.class_floors.keys() | other.class_floors.keys())
+        name: max(here.class_floors.get(name, 0.0), baseline.class_floors.get(name, 0.0))
+        for name in sorted(here.class_floors.keys() | baseline.class_floors.keys())
     }
-    in_both = one.class_floors.keys() & other.class_floors.keys()
+    in_both = here.class_floors.keys() & baseline.class_floors.keys()
+    of_the_metric = [baseline, *([here] if here.metric == baseline.metric else [])]
     return Gate(
-        floor=max(one.floor, other.floor),
+        metric=baseline.metric,
+        floor=max(side.floor for side in of_the_metric),
         class_floors={name: floor for name, floor in floors.items() if floor or name in in_both},
-        margin=min(one.margin, other.margin),
-        confidence=max(one.confidence, other.confidence),
+        margin=min(side.margin for side in of_the_metric),
+        confidence=max(here.confidence, baseline.confidence),
     )
 
 
@@ -119,13 +132,14 @@ def decide(
     reasons = _below_floors(here, limits)
     comparison = None
     if baseline:
-        comparison = _compare(here, baseline, limits.confidence)
+        comparison = _compare(here, baseline, limits)
         if comparison.upper_bound > limits.margin:
             reasons.append(
-                f"the drop of {points(comparison.drop)} points may be as much as "
-                f"{points(comparison.upper_bound)} ({limits.confidence:.0%} confidence), and "
-                f"gate.margin is {points(limits.margin)}"
+                f"the drop of {points(comparison.drop)} points{named(limits.metric)} may be as "
+                f"much as {points(comparison.upper_bound)} ({limits.confidence:.0%} confidence), "
+                f"and gate.margin is {points(limits.margin)}"
             )
+        notes += _few_images(here, limits)
     return Verdict(
         "reject" if reasons else "accept",
         tuple(reasons),
@@ -133,10 +147,16 @@ def decide(
         limits,
         len(here.predictions.labels),
         here.accuracy,
+        here.value(limits.metric),
         comparison,
         _class_rows(here, baseline),
         notes,
     )
+
+
+def named(metric: str) -> str:
+    """What to add to `drop` if it is not one in accuracy."""
+    return "" if metric == "accuracy" else f" in {NAMES[metric]}"
 
 
 def points(share: float) -> str:
@@ -146,8 +166,11 @@ def points(share: float) -> str:
 
 def _below_floors(here: Results, limits: Gate) -> list[str]:
     reasons = []
-    if here.accuracy < limits.floor:
-        reasons.append(f"accuracy {here.accuracy:.2%} is below gate.floor, {limits.floor:.2%}")
+    value = here.value(limits.metric)
+    if value < limits.floor:
+        reasons.append(
+            f"{NAMES[limits.metric]} {value:.2%} is below gate.floor, {limits.floor:.2%}"
+        )
     by_class = dict(zip(here.class_names, here.accuracy_per_class.tolist(), strict=True))
     reasons += _first(
         f"class {name} has accuracy {by_class[name]:.2%}, and its floor in gate is {floor:.2%}"
@@ -174,15 +197,39 @@ def _first(lines: Iterable[str]) -> list[str]:
     return [*first[:CLASSES], f"the same of {more:,} more classes"] if more > 0 else first
 
 
-def _compare(here: Results, baseline: Results, confidence: float) -> Comparison:
+def _few_images(here: Results, limits: Gate) -> tuple[str, ...]:
+    """A line if the interval of a mean over classes may be too narrow."""
+    images = np.bincount(here.predictions.labels)
+    fewest = images[images > 0].min()
+    if limits.metric == "accuracy" or fewest >= FEW:
+        return ()
+    line = (
+        f"the smallest class has {fewest} test image{'s' if fewest > 1 else ''}; with fewer than "
+        f"{FEW}, the drop{named(limits.metric)} is larger than its bound more often than "
+        f"gate.confidence says"
+    )
+    return (line,)
+
+
+def _compare(here: Results, baseline: Results, limits: Gate) -> Comparison:
     labels, predicted = here.predictions.labels, here.predictions.predicted
     wrong, right = discordant(labels, baseline.predictions.predicted, predicted)
     b, c, n = len(wrong), len(right), len(labels)
     names = here.class_names
+    if limits.metric == "accuracy":
+        drop = (b - c) / n
+        bound = float(drop_upper_bound(b, c, n, limits.confidence))
+    else:
+        drop = baseline.value(limits.metric) - here.value(limits.metric)
+        influence = INFLUENCES[limits.metric]
+        before = influence(labels, baseline.predictions.predicted, len(names))
+        terms = before - influence(labels, predicted, len(names))
+        bound = sum_upper_bound(drop, terms, limits.confidence)
     return Comparison(
         baseline.accuracy,
-        (b - c) / n,
-        float(drop_upper_bound(b, c, n, confidence)),
+        baseline.value(limits.metric),
+        drop,
+        bound,
         tuple(
             Mistake(index, names[labels[index]], names[predicted[index]])
             for index in wrong.tolist()

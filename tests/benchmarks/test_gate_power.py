@@ -10,10 +10,15 @@ from benchmarks.gate_power import (
     MARGIN,
     PAIRS,
     SPREADS,
+    UNEVEN,
+    UNEVEN_MARGIN,
     error_probabilities,
+    expected_value,
     rejected,
+    rejected_of_uneven,
     simulate,
 )
+from pipeline.gate.statistics import INFLUENCES
 from tests.support import REPOSITORY
 
 LIMITS = {"margin": MARGIN, "confidence": CONFIDENCE}
@@ -40,6 +45,32 @@ def test_simulated_models_differ_as_the_real_ones_do(name: str) -> None:
     assert deviation == pytest.approx(spread.deviation, rel=0.1)
     b, c = simulate(spread, 0.01, 500, generator(103))
     assert (b - c).mean() / IMAGES == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_the_expected_counts_are_those_of_the_simulation(name: str) -> None:
+    test = UNEVEN[name]
+    counts = test.confusion(test.harder(0.0))
+    np.testing.assert_allclose(counts.sum(axis=1), test.images)
+    shares = np.diag(counts) / test.images
+    np.testing.assert_allclose(1 - shares, test.errors)
+    assert expected_value("balanced_accuracy", counts) == pytest.approx(shares.mean())
+    f1 = 2 * np.diag(counts) / (counts.sum(axis=0) + counts.sum(axis=1))
+    assert expected_value("macro_f1", counts) == pytest.approx(f1.mean())
+
+
+@pytest.mark.parametrize("metric", INFLUENCES)
+def test_the_document_says_what_the_simulation_of_uneven_classes_says(metric: str) -> None:
+    name = "400 to 10 images"
+    share = rejected_of_uneven(
+        metric, UNEVEN[name], 0.02, PAIRS, generator(2), margin=UNEVEN_MARGIN, confidence=CONFIDENCE
+    )
+    (row,) = (
+        line
+        for line in (REPOSITORY / "docs/gate.md").read_text().splitlines()
+        if line.startswith(f"| {name} | `{metric}` |")
+    )
+    assert row.split(" | ")[4] == f"{share:.1%}"
 
 
 @pytest.mark.parametrize("number", [0, 3])

@@ -19,7 +19,13 @@ CLASSES = tuple("0123456789")
 LABELS = np.random.Generator(np.random.Philox(key=0)).integers(0, 10, 2_000)
 BETTER, BASELINE, EQUAL, WORSE = range(20), range(30), range(1, 31), range(60)  # who is misjudged
 
-LIMITS = {"floor": 0.975, "class_floors": {}, "margin": 0.005, "confidence": 0.95}
+LIMITS = {
+    "metric": "accuracy",
+    "floor": 0.975,
+    "class_floors": {},
+    "margin": 0.005,
+    "confidence": 0.95,
+}
 STAGES = {name: {"cmd": "x"} for name in ("download", "preprocess", "train", "evaluate")}
 PARAMS = yaml.safe_dump({"train": {"epochs": 10}, "gate": LIMITS}).encode()
 

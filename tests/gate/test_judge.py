@@ -25,6 +25,8 @@ from tests.gate.support import (
     source,
 )
 
+UNEVEN = np.repeat(np.arange(10), [40, *[100] * 8, 1_160])  # 2,000 labels, class 0 is rare
+
 
 def nothing(_files: Files) -> None:
     pass
@@ -80,7 +82,7 @@ NOT_COMPARABLE: dict[str, tuple[Callable[[], Files], Change, str]] = {
     "the gate a number": (
         lambda: run(WORSE),
         edited(paths.PARAMS, yaml.safe_dump({"gate": LIMITS}), "gate: 3\n", forge=False),
-        "here: params.yaml: gate: expected a section: floor, class_floors, margin, confidence",
+        "here: params.yaml: gate: expected a section: metric, floor, class_floors, margin, conf",
     ),
 }
 
@@ -100,8 +102,60 @@ def test_the_gate_removed_everywhere() -> None:
     files, before = run(EQUAL), run(BASELINE)
     without_gate(files)
     without_gate(before)
-    with pytest.raises(InputError, match=r"params.yaml: expected a section gate: floor, class"):
+    with pytest.raises(InputError, match=r"params.yaml: expected a section gate: metric, floor, "):
         compare(source(files), source(before, "baseline"))
+
+
+def wrong_in_the_rarest_class(**limits: object) -> Files:
+    files = run(range(30), UNEVEN)
+    limited(**limits)(files)
+    return files
+
+
+def wrong_in_the_largest_class(**limits: object) -> Files:
+    """As accurate as the other."""
+    files = run(range(1_970, 2_000), UNEVEN)
+    limited(**limits)(files)
+    return files
+
+
+BALANCED: dict[str, object] = {"metric": "balanced_accuracy", "floor": 0.95, "margin": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("own", "note"),
+    [
+        (BALANCED, None),
+        (LIMITS, "gate.metric is accuracy here and balanced_accuracy in the baseline, whose metr"),
+        ({"metric": "macro_f1", "margin": 1.0, "floor": 0.0}, "gate.metric is macro_f1 here and"),
+    ],
+)
+def test_a_change_does_not_choose_the_metric(own: dict[str, object], note: str | None) -> None:
+    before = source(wrong_in_the_largest_class(**BALANCED), "baseline")
+    found = compare(source(wrong_in_the_rarest_class(**own)), before)
+    assert found.outcome == "reject"
+    assert found.accuracy == 1 - 30 / 2_000  # as before
+    assert found.limits is not None
+    assert {name: getattr(found.limits, name) for name in BALANCED} == BALANCED
+    below, drop = found.reasons
+    assert below == "balanced accuracy 92.50% is below gate.floor, 95.00%"  # (0.25 + 9)/10
+    # 30/40/10 less 30/1160/10, and 1.6449·√(30/40² + 30/1160²)/10 more
+    assert drop.startswith("the drop of 7.24 points in balanced accuracy may be as much as 9.50 (")
+    few, *notes = sorted(found.notes, reverse=True)
+    assert few.startswith("the smallest class has 40 test images; with fewer than 50, the drop in ")
+    assert [line[: len(note or "")] for line in notes] == ([note] if note else [])
+
+
+def test_an_older_baseline_meant_accuracy() -> None:
+    files = wrong_in_the_largest_class()
+    older = {key: value for key, value in LIMITS.items() if key != "metric"}
+    files[paths.PARAMS] = yaml.safe_dump({"gate": older}).encode()
+    here = wrong_in_the_rarest_class(metric="balanced_accuracy", floor=0.0, margin=1.0)
+    found = compare(source(here), source(files, "baseline"))
+    assert found.limits is not None
+    assert found.limits.model_dump() == LIMITS
+    (note,) = found.notes
+    assert note.startswith("gate.metric is balanced_accuracy here and accuracy in the baseline, wh")
 
 
 REJECTED: dict[str, tuple[Callable[[], Files], Change, str]] = {

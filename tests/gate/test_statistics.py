@@ -4,12 +4,42 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from pipeline.gate.statistics import discordant, drop_upper_bound, mcnemar
+from pipeline.gate.statistics import (
+    INFLUENCES,
+    discordant,
+    drop_upper_bound,
+    f1_influence,
+    mcnemar,
+    recall_influence,
+    sum_upper_bound,
+)
+from pipeline.records import Predictions
+from pipeline.score import METRICS
 
 LABELS = np.array([0, 1, 1, 2])
 BASELINE = np.array([0, 1, 0, 0])
 CANDIDATE = np.array([0, 0, 1, 0])
+
+
+def generator(key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def predictions(labels: NDArray[np.intp], predicted: NDArray[np.intp]) -> Predictions:
+    return Predictions(labels, predicted, np.ones(len(labels)))
+
+
+def uneven_pair(
+    draws: np.random.Generator,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Labels of four uneven classes, and two models; the second takes more for the next class."""
+    labels = np.repeat(np.arange(4), (1_000, 300, 120, 80))
+    difficulty = draws.random(len(labels))
+    wrong = [difficulty + draws.normal(0, 0.1, len(labels)) > most for most in (0.9, 0.87)]
+    one, other = ((labels + is_wrong) % 4 for is_wrong in wrong)
+    return labels, one, other
 
 
 @st.composite
@@ -78,6 +108,71 @@ def test_exchanged_models_have_the_opposite_interval(case: tuple[int, int, int])
     drop = (b - c) / n
     there, back = drop_upper_bound(b, c, n, 0.95), drop_upper_bound(c, b, n, 0.95)
     assert there - drop == pytest.approx(back + drop)
+
+
+def test_influences_by_hand() -> None:
+    # Of two classes with three and one images, F1 is 2·2/(3 + 2) and 2·1/(1 + 2).
+    labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    np.testing.assert_allclose(recall_influence(labels, predicted, 3), [1 / 6, 1 / 6, 0, 1 / 2])
+    right, wrong, rare = (
+        (2 / 5 - 4 / 5 / 5) / 2,
+        (-2 / 3 / 3) / 2,
+        (2 / 3 - 2 / 3 / 3) / 2,
+    )
+    found = f1_influence(labels, predicted, 3)
+    np.testing.assert_allclose(found, [right, right, wrong, rare])
+
+
+def test_an_image_changes_the_metric_by_its_influence() -> None:
+    labels, one, _ = uneven_pair(generator(0))
+    for metric, influence in INFLUENCES.items():
+        before = influence(labels, one, 4)
+        for image in (0, 1_100, 1_495):
+            other = one.copy()
+            other[image] = (one[image] + 1) % 4
+            change = METRICS[metric](predictions(labels, other), 4)
+            change -= METRICS[metric](predictions(labels, one), 4)
+            expected = influence(labels, other, 4)[image] - before[image]
+            assert change == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("metric", INFLUENCES)
+def test_the_error_is_that_of_a_paired_bootstrap(metric: str) -> None:
+    draws = generator(1)
+    labels, *models = uneven_pair(draws)
+    terms = np.subtract(*(INFLUENCES[metric](labels, model, 4) for model in models))
+    of_a_class = [np.flatnonzero(labels == label) for label in range(4)]
+    drops = []
+    for _ in range(1_000):
+        chosen = np.concatenate([draws.choice(images, len(images)) for images in of_a_class])
+        values = [METRICS[metric](predictions(labels[chosen], one[chosen]), 4) for one in models]
+        drops.append(values[0] - values[1])
+    bound = sum_upper_bound(0.0, terms, 0.95)
+    assert bound == pytest.approx(1.6449 * np.std(drops), rel=0.1)
+
+
+@pytest.mark.parametrize("metric", INFLUENCES)
+def test_the_bound_of_a_mean_over_classes_is_above_the_true_drop_as_often(metric: str) -> None:
+    draws = generator(2)
+    drops, bounds = [], []
+    for _ in range(2_000):
+        labels, one, other = uneven_pair(draws)
+        values = [METRICS[metric](predictions(labels, model), 4) for model in (one, other)]
+        terms = np.subtract(*(INFLUENCES[metric](labels, model, 4) for model in (one, other)))
+        drops.append(values[0] - values[1])
+        bounds.append(sum_upper_bound(drops[-1], terms, 0.95))
+    assert np.mean(np.array(bounds) >= np.mean(drops)) == pytest.approx(0.95, abs=0.015)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=30))
+def test_the_influences_on_balanced_accuracy_add_up_to_it(rows: list[tuple[int, ...]]) -> None:
+    labels, one, other = np.array(rows).T
+    shares = [recall_influence(labels, model, 4) for model in (one, other)]
+    for share, model in zip(shares, (one, other), strict=True):
+        value = METRICS["balanced_accuracy"](predictions(labels, model), 4)
+        assert share.sum() == pytest.approx(value)
+    drop = shares[0].sum() - shares[1].sum()
+    assert sum_upper_bound(drop, shares[0] - shares[1], 0.95) >= drop
 
 
 def test_mcnemar_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from pipeline.artifacts import json_bytes
 from pipeline.gate import text, verdict
 from pipeline.gate.results import Results
+from pipeline.gate.statistics import INFLUENCES
 from pipeline.params import Gate
 from pipeline.records import Predictions
+from pipeline.score import METRICS
 from tests.gate.support import BASELINE, BETTER, CLASSES, EQUAL, LABELS, LIMITS, WORSE, predictions
 
 STANDARD = Gate.model_validate(LIMITS)
@@ -111,6 +114,34 @@ def test_a_change_cannot_permit_a_class_without_test_images() -> None:
     assert verdict.stricter(permits, permits).class_floors == {"9": 0.0, "8": 0.5}
 
 
+def test_every_metric_has_a_name_and_an_influence() -> None:
+    choices = get_args(Gate.model_fields["metric"].annotation)
+    assert set(choices) == set(METRICS) == set(verdict.NAMES)
+    assert set(choices) == set(INFLUENCES) | {"accuracy"}
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_the_metric_is_named(metric: str) -> None:
+    limits = STANDARD.model_copy(update={"metric": metric})
+    found = verdict.decide(results(WORSE), results(BASELINE), limits, name="main")
+    name = verdict.NAMES[metric]
+    value = METRICS[metric](predictions(WORSE), 10)
+    below, drop = found.reasons
+    assert below == f"{name} {value:.2%} is below gate.floor, 97.50%"
+    assert f" points in {name} may be as much as " in drop
+    before = METRICS[metric](predictions(BASELINE), 10)
+    lines = text.console(found).splitlines()
+    assert lines[2].split() == [
+        *f"{name} on 2,000 images {before:.2%} {value:.2%} at least 97.50%".split()
+    ]
+    assert lines[3].split() == ["accuracy", "98.50%", "97.00%"]
+    assert lines[4].startswith(f"drop in {name}, points")
+    assert f"| {name} on 2,000 images | {before:.2%} | {value:.2%} |" in text.markdown(found)
+    content = text.as_json(found)
+    assert (content["accuracy"], content["value"]) == (0.97, value)
+    assert content["comparison"]["baseline_value"] == before
+
+
 def test_the_console() -> None:
     lines = text.console(decided(EQUAL)).splitlines()
     assert lines[0] == "gate: ACCEPT, compared with baseline main (1a)"
@@ -162,7 +193,7 @@ EVIL = "](http://localhost) |<img>\n# `@all`\x1b[2J"
 def test_a_class_name_cannot_write_markdown_or_to_a_terminal() -> None:
     images = np.zeros(4, dtype=np.intp)
     found = Results({}, "", (EVIL, "b"), Predictions(images, images + 1, np.ones(4)))
-    limits = Gate(floor=0.5, class_floors={EVIL: 0.5}, margin=0.1, confidence=0.9)
+    limits = STANDARD.model_copy(update={"class_floors": {EVIL: 0.5}})
     decided = verdict.decide(found, None, limits)
     page = text.markdown(decided)
     assert f"| {text.escape(EVIL)} | 4 |" in page
@@ -185,6 +216,7 @@ def drawn_results(draw: st.DrawFn) -> Results:
 shares = st.floats(0, 1)
 limits = st.builds(
     Gate,
+    metric=st.sampled_from([*METRICS]),
     floor=shares,
     class_floors=st.dictionaries(st.sampled_from("abc"), shares),
     margin=shares,
@@ -217,16 +249,18 @@ def test_a_corrected_mistake_never_turns_acceptance_to_rejection(
         assert verdict.decide(results, None, limits).outcome == "reject"
     compared = verdict.decide(improved, results, limits).comparison
     assert compared is not None
-    assert compared.drop <= 0
+    assert compared.drop <= 1e-12
 
 
 @given(limits, limits)
 def test_the_stricter_limits_are_stricter_than_both(one: Gate, other: Gate) -> None:
     found = verdict.stricter(one, other)
-    assert found == verdict.stricter(other, one)
+    if one.metric == other.metric:
+        assert found == verdict.stricter(other, one)
     for limit in (one, other):
-        assert found.floor >= limit.floor
-        assert found.margin <= limit.margin
+        if limit.metric == other.metric:
+            assert found.floor >= limit.floor
+            assert found.margin <= limit.margin
         assert found.confidence >= limit.confidence
         for name, floor in limit.class_floors.items():
             assert found.class_floors.get(name, 0.0) >= floor
