@@ -86,10 +86,10 @@ def main(options: argparse.Namespace) -> None:
         what = "peak memory of the largest process, 70,000 against 7,000 PNGs"
         shown = (f"{value:.0f} MiB" for value in (of_all, of_a_tenth))
         table.add(what, *shown, f"{of_all / of_a_tenth:.2f}", "at most 1.1")
+    versions = f"Pillow {version('pillow')}, Keras {version('keras')}"
     text = (
         f"# Pictures\n`python -m benchmarks.pictures`: medians of {options.rounds} rounds, in "
-        f"turn, on {os.cpu_count()} cores of {backend.processor()}, Pillow {version('pillow')}, Keras "
-        f"{version('keras')}.\n\n"
+        f"turn, on {os.cpu_count()} cores of {backend.processor()}, {versions}.\n\n"
     )
     write_files({RESULTS: (text + "\n".join(table.rows) + "\n").encode()})
 
