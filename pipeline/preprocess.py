@@ -40,7 +40,8 @@ def preprocess(
         IntegrityError: a file is not what its name says, has changed, or two do not fit.
     """
     try:
-        labelled = sources.read(files.files_of(dataset.location, raw), dataset)
+        found = files.files_of(dataset.location, raw)
+        labelled = sources.read(found, dataset)
         with replacing_folder(processed) as folder:
             scratch = folder / "pixels"
             pixels = decode_into(
@@ -51,6 +52,7 @@ def preprocess(
                 fit=params.fit,
                 broken=params.broken,
             )
+            found.check()
             splits = _splits(labelled, pixels, params)
             duplicates = _duplicates(splits, pixels)
             if params.duplicates == "remove":
@@ -79,6 +81,7 @@ def _splits(labelled: Labelled, pixels: Pixels, params: Preprocess) -> dict[str,
     """Which images are for training, for validation and for the test."""
     labels = labelled.all_labels
     usable = pixels.healthy & (labels != LEFT_OUT)
+    _check_every_class(labels[usable], labelled, "image")
     own: dict[str, list[Positions]] = {"train": [], "validation": [], "test": [], "all": []}
     start = 0
     for part in labelled.parts:
@@ -154,7 +157,7 @@ def _write(
         name: np.bincount(labels[positions], minlength=len(names)).tolist()
         for name, positions in splits.items()
     }
-    _check_every_class(counts["train"], labelled)
+    _check_every_class(labels[splits["train"]], labelled, "training image")
     levels = np.zeros(LEVELS, np.int64)  # how many pixels of the training images have each value
     writers = {name: SplitWriter(folder / name) for name in splits}
     for name, positions in splits.items():
@@ -174,13 +177,14 @@ def _write(
     }
 
 
-def _check_every_class(counts: list[int], labelled: Labelled) -> None:
+def _check_every_class(labels: NDArray[np.int64], labelled: Labelled, what: str) -> None:
     names = labelled.class_names
+    counts = np.bincount(labels, minlength=len(names)).tolist()
     without = [name for name, count in zip(names, counts, strict=True) if not count]
     if without:
         more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
         raise InputError(
-            f"{labelled.parts[0].source}: no training image of class {', '.join(without[:SHOWN])}"
+            f"{labelled.parts[0].source}: no {what} of class {', '.join(without[:SHOWN])}"
             f"{more}, expected some of each of the {len(names)} classes"
         )
 

@@ -3,11 +3,14 @@
 import fnmatch
 import tarfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts import remove
-from pipeline.data.files import Files, kind_of
-from pipeline.errors import InputError, IntegrityError
+from pipeline.data.files import Files, kind_of, telling_damage
+from pipeline.errors import InputError
+from pipeline.program import printable
+
+CHUNK = 1 << 20  # bytes
 
 
 def unpack_all(folder: Path, members: str) -> None:
@@ -47,28 +50,48 @@ def unpack_listed(files: Files, folder: Path, members: str) -> bool:
 
 
 def _unpack(archive: Path, folder: Path, pattern: str) -> None:
-    try:
-        if zipfile.is_zipfile(archive):
-            count = _unpack_zip(archive, folder, pattern)
-        else:
-            count = _unpack_tar(archive, folder, pattern)
-    except tarfile.FilterError as error:
-        raise InputError(f"{archive}: {error}; unpack it yourself") from error
-    except (EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, RuntimeError) as error:
-        raise IntegrityError(f"{archive}: is a damaged or encrypted archive ({error})") from error
+    unpack = _unpack_zip if zipfile.is_zipfile(archive) else _unpack_tar
+    with telling_damage(f"{archive}: is a damaged or encrypted archive"):
+        count = unpack(archive, folder, pattern)
     if not count:
         raise InputError(f"{archive}: found no file that matches {pattern!r}, expected some")
 
 
 def _unpack_zip(archive: Path, folder: Path, pattern: str) -> int:
     with zipfile.ZipFile(archive) as opened:
-        names = fnmatch.filter((one.filename for one in opened.infolist()), pattern)
-        opened.extractall(folder, names)  # noqa: S202, it leaves out drives and ..
+        names = fnmatch.filter(opened.namelist(), pattern)
+        for name in names:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise InputError(
+                    f"{archive}: the member {printable(name)!r} would lie outside of the folder; "
+                    f"unpack it yourself"
+                )
+        opened.extractall(folder, names)  # noqa: S202, checked above
     return len(names)
 
 
 def _unpack_tar(archive: Path, folder: Path, pattern: str) -> int:
     with tarfile.open(archive) as opened:
         chosen = [one for one in opened.getmembers() if fnmatch.fnmatch(one.name, pattern)]
-        opened.extractall(folder, chosen, filter="data")
+        _check_end(opened)
+        try:
+            opened.extractall(folder, chosen, filter="data")
+        except tarfile.FilterError as error:
+            raise InputError(f"{archive}: {error}; unpack it yourself") from error
     return len(chosen)
+
+
+def _check_end(opened: tarfile.TarFile) -> None:
+    """Checks that zeros follow the last member, and the checksum of a compressed archive.
+
+    tarfile takes a damaged header for the end.
+    """
+    stream = opened.fileobj
+    assert stream  # noqa: S101, for the types
+    stream.seek(opened.offset)
+    content = stream.read(tarfile.BLOCKSIZE)
+    while content:
+        if content.strip(b"\0"):
+            raise tarfile.ReadError("a header is damaged")
+        content = stream.read(CHUNK)

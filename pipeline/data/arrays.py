@@ -1,5 +1,6 @@
 """Images and labels that are arrays in files, read piece by piece."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pipeline.errors import InputError, IntegrityError
 CHUNK = 1 << 20  # bytes
 COLOUR = 3  # channels
 BYTE = 255  # the largest pixel
+LARGEST = 1 << 30  # bytes of an image; more can only be damage
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,11 @@ class Stored:
             IntegrityError: the file is damaged, too short or too long.
         """
         shape = self.shape[1:]
-        size = int(np.prod(shape)) * self.dtype.itemsize  # bytes of a row
+        size = math.prod(shape) * self.dtype.itemsize  # bytes of a row
+        if size > LARGEST:
+            raise IntegrityError(
+                f"{self.source}: promises rows of shape {shape}, which are {size:,} bytes each"
+            )
         with self.open() as stream:
             for start in range(0, self.shape[0], count):
                 rows = min(count, self.shape[0] - start)
@@ -96,7 +102,7 @@ def image_chunks(images: Stored, *, transposed: bool) -> Iterator[ArrayChunk]:
         InputError: a pixel is not from 0 to 255.
         IntegrityError: the file ends too early.
     """
-    size = int(np.prod(images.shape[1:])) * images.dtype.itemsize
+    size = math.prod(images.shape[1:]) * images.dtype.itemsize
     for rows in images.rows(max(1, CHUNK // size)):
         pixels = rows[..., 0] if rows.shape[3:] == (1,) else rows
         if transposed:

@@ -6,16 +6,23 @@ downloaded or unpacked are in data/raw itself.
 """
 
 import csv
+import errno
 import hashlib
+import lzma
 import os
 import re
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from pipeline.errors import InputError, IntegrityError
 from pipeline.program import printable
+from pipeline.records import one_line
 
 MANIFEST = "manifest.csv"
 CHUNK = 1 << 20  # bytes
@@ -36,6 +43,16 @@ PATTERNS = (
     (re.compile(r"(data|test)_batch.*\.bin$"), "cifar"),
 )
 NO_DATA = {"__MACOSX"}  # folders that programs leave
+DAMAGE = (  # what decoders raise for bytes that make no sense
+    EOFError,
+    IndexError,
+    RuntimeError,  # encrypted, or compressed in a way that Python does not know
+    ValueError,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Entry(NamedTuple):
@@ -84,7 +101,7 @@ class Files:
         try:
             with open(f"{self.root}/{entry.path}", "rb", buffering=0) as file:  # noqa: PTH123
                 content = file.read()
-        except FileNotFoundError as error:
+        except GONE as error:
             raise IntegrityError(f"{self.name(entry)}: has gone{CHANGED}") from error
         if entry.sha256 and hashlib.sha256(content).hexdigest() != entry.sha256:
             raise IntegrityError(f"{self.name(entry)}: has changed{CHANGED}")
@@ -101,8 +118,39 @@ class Files:
             raise IntegrityError(f"{self.name(entry)}: has changed{CHANGED}")
         return path
 
+    def check(self) -> None:
+        """Checks that the files which `path` gave out are still what the manifest says.
 
+        Raises:
+            IntegrityError: one has changed while it was read.
+        """
+        for entry in self:
+            if entry.kind != "folder":  # `read` takes a picture as a whole
+                self.path(entry)
+
+
+GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 CHANGED = " since the stage download listed it; run dvc repro when nothing writes there any more"
+
+
+@contextmanager
+def telling_damage(what: str) -> Iterator[None]:
+    """For a block that reads a compressed file or an archive.
+
+    Args:
+        what: what to say if it is damaged, the file first.
+
+    Raises:
+        IntegrityError: it is.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise IntegrityError(f"{what} ({one_line(error)})") from error
+    except OSError as error:  # the disk's have other numbers
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise IntegrityError(f"{what} ({one_line(error)})") from error
 
 
 def files_of(location: Path, raw: Path) -> Files:
@@ -144,7 +192,7 @@ def _walk(folder: str, prefix: str) -> Generator[str, None, int]:
     count = 0
     with os.scandir(folder) as entries:
         found = sorted(
-            (one.name, one.is_dir(follow_symlinks=False), one.is_file()) for one in entries
+            (one.name, one.is_dir(follow_symlinks=False), _is_file(one)) for one in entries
         )
     for name, is_folder, is_file in found:
         if name.startswith(".") or name in NO_DATA:
@@ -166,6 +214,11 @@ def _walk(folder: str, prefix: str) -> Generator[str, None, int]:
             yield f"{prefix}{name}"
             count += 1
     return count
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file or a link to one; links that go round in a circle are none."""
+    return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)  # noqa: PTH113
 
 
 def _check_name(path: str) -> None:
@@ -203,17 +256,24 @@ def list_files(
 
     Raises:
         InputError: there are no data, or something cannot be used.
+        IntegrityError: a file has gone meanwhile.
     """
     root = location if location.is_dir() else location.parent
     count = total = 0
     with manifest.open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(HEADER)
-        for path in walk(location):
-            size, digest = _size_and_sha256(f"{root}/{path}")
-            writer.writerow((path, size, digest))
-            count, total = count + 1, total + size
-            progress()
+        try:
+            for path in walk(location):
+                size, digest = _size_and_sha256(f"{root}/{path}")
+                writer.writerow((path, size, digest))
+                count, total = count + 1, total + size
+                progress()
+        except GONE as error:
+            raise IntegrityError(
+                f"{printable(str(error.filename))}: has gone while the files were listed; run dvc "
+                f"repro when nothing writes there any more"
+            ) from error
     return count, total, _sha256(manifest)
 
 

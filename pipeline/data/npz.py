@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 from pipeline.data import arrays
 from pipeline.data.arrays import Stored
 from pipeline.data.datasets import Description
-from pipeline.data.files import Files
+from pipeline.data.files import Files, telling_damage
 from pipeline.data.folder import Run
 from pipeline.data.parts import Part, SplitName, split_of
 from pipeline.errors import InputError, IntegrityError
@@ -87,11 +86,9 @@ def _header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype
 
 @contextmanager
 def _archive(path: Path, source: str) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise IntegrityError(f"{source}: is no .npz file, or a damaged one ({error})") from error
+    damaged = f"{source}: is no .npz file, or a damaged one"
+    with telling_damage(damaged), zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 @contextmanager

@@ -5,6 +5,7 @@ pyarrow reads it, which `make extras` installs.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pipeline.data.files import Entry, Files
 from pipeline.data.folder import Run
 from pipeline.data.parts import BytesChunk, Part, SplitName, encode_labels, split_of
 from pipeline.errors import InputError, IntegrityError
+from pipeline.records import one_line
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -63,7 +65,8 @@ def _labels(files: Files, entry: Entry, about: Description) -> tuple[list[Any], 
     file = _open(files, entry)
     wanted = about.label if isinstance(about.label, str) else None
     column = _column(file, wanted, LABELS, source)
-    labels = file.read(columns=[column]).column(column).to_pylist()
+    with _telling_damage(source):
+        labels = file.read(columns=[column]).column(column).to_pylist()
     for row, label in enumerate(labels, start=1):
         if label is None or label == -1:
             raise InputError(f"{source}: row {row:,}: found no label, expected one in each row")
@@ -77,7 +80,12 @@ def _pictures(files: Files, entry: Entry, wanted: str | None) -> Iterator[BytesC
     source, start = files.name(entry), 1
     file = _open(files, entry)
     column = _column(file, wanted, IMAGES, source)
-    for batch in file.iter_batches(CHUNK, columns=[column]):
+    batches = file.iter_batches(CHUNK, columns=[column])
+    while True:
+        with _telling_damage(source):
+            batch = next(batches, None)
+        if batch is None:
+            return
         rows = batch.column(0).to_pylist()
         pictures: list[Any] = [row.get("bytes") if isinstance(row, dict) else row for row in rows]
         for number, picture in enumerate(pictures, start=start):
@@ -92,16 +100,26 @@ def _pictures(files: Files, entry: Entry, wanted: str | None) -> Iterator[BytesC
 
 def _open(files: Files, entry: Entry) -> "ParquetFile":
     try:
-        from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise InputError(
             f"{files.name(entry)}: is Parquet, which pyarrow reads; install it: make extras"
         ) from error
+    path = files.path(entry)
+    with _telling_damage(files.name(entry)):
+        return ParquetFile(path)
+
+
+@contextmanager
+def _telling_damage(source: str) -> Iterator[None]:
+    from pyarrow import ArrowException
+
     try:
-        return ParquetFile(files.path(entry))
+        yield
     except (ArrowException, OSError) as error:
-        raise IntegrityError(f"{files.name(entry)}: is no Parquet file ({error})") from error
+        raise IntegrityError(
+            f"{source}: is no Parquet file, or a damaged one ({one_line(error)})"
+        ) from error
 
 
 def _column(file: "ParquetFile", wanted: str | None, usual: tuple[str, ...], source: str) -> str:

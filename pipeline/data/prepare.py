@@ -69,9 +69,9 @@ def read_picture(content: bytes, size: tuple[int, int] | None = None) -> Image.I
     except PictureError:
         raise
     except UnidentifiedImageError as error:
-        raise PictureError(f"is none of {', '.join(FORMATS)}") from error
+        raise PictureError(f"is none of {', '.join(FORMATS)}, or is damaged") from error
     except Image.DecompressionBombError as error:
-        raise PictureError("has too many pixels") from error
+        raise PictureError(f"has too many pixels, expected at most {MOST:,}") from error
     except Exception as error:  # whatever the decoders raise for bytes that make no sense
         raise PictureError(f"is damaged ({' '.join(str(error).split())})") from error
 
