@@ -1,6 +1,7 @@
 """Stage 1: the dataset's files, verified: downloaded or unpacked into data/raw, or listed there."""
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,14 @@ def list_local(dataset: Dataset, *, raw: Path, metrics: Path) -> None:
             count, total, digest = files.list_files(dataset.location, manifest, bar.update)
         here = files.files_of(dataset.location, folder)
         print(f"{dataset.location}: {count:,} file{'s'[: count != 1]}, {total:,} bytes, listed")
-        described = [entry._asdict() for entry, _ in zip(here, range(LISTED + 1), strict=False)]
+        described = [
+            {"name": entry.path, "size": entry.size, "sha256": entry.sha256}
+            for entry in islice(here, LISTED + 1)
+        ]
         if archives.unpack_listed(here, folder, dataset.about.members):
             remove(manifest)
     listed = {"files": described} if len(described) <= LISTED else {}
-    _describe(metrics, dataset, bytes=total, count=count, sha256=digest, **listed)
+    _describe(metrics, dataset, bytes=total, file_count=count, sha256=digest, **listed)
 
 
 def _describe(metrics: Path, dataset: Dataset, **about: Any) -> None:  # noqa: ANN401, JSON

@@ -12,9 +12,9 @@ from pipeline.artifacts import json_bytes, remove, replacing_folder, write_files
 from pipeline.data import files, sources
 from pipeline.data.datasets import Dataset, find, verified
 from pipeline.data.pixels import Pixels, decode_into
-from pipeline.data.sources import LEFT_OUT, SHOWN, Labelled
+from pipeline.data.sources import LEFT_OUT, Labelled
 from pipeline.data.split import SplitWriter, stratified
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, listed
 from pipeline.params import Params, Preprocess
 from pipeline.program import run_stage
 
@@ -182,10 +182,9 @@ def _check_every_class(labels: NDArray[np.int64], labelled: Labelled, what: str)
     counts = np.bincount(labels, minlength=len(names)).tolist()
     without = [name for name, count in zip(names, counts, strict=True) if not count]
     if without:
-        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
         raise InputError(
-            f"{labelled.parts[0].source}: no {what} of class {', '.join(without[:SHOWN])}"
-            f"{more}, expected some of each of the {len(names)} classes"
+            f"{labelled.parts[0].source}: no {what} of class {listed(without)}, expected some of "
+            f"each of the {len(names)} classes"
         )
 
 

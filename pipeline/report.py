@@ -224,8 +224,9 @@ def _provenance(here: Results) -> list[tuple[str, str]]:
     rows = [
         ("revision", git("rev-parse", "--short=7", "HEAD") + changes),
         ("dataset", str(here.dataset.get("dataset"))),
-        *((file["name"], file["sha256"]) for file in files[:FILES]),
+        *((file["name"], file.get("sha256") or file["md5"]) for file in files[:FILES]),
         *([("more files", f"{len(files) - FILES:,}")] if len(files) > FILES else []),
+        *([("its list of files", here.dataset["sha256"])] if "sha256" in here.dataset else []),
         ("test images, as the model receives them", here.test),
         ("model", model),
     ]

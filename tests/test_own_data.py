@@ -203,6 +203,6 @@ def test_a_name_without_a_folder(fresh: Workspace, tmp_path: Path) -> None:
     workspace.set("dataset.name", "digitz")
     done = workspace.run("make", *shlex.split(WITHOUT_SETUP), "repro", check=False)
     assert done.returncode
-    assert "dataset.name: found 'digitz', expected a folder in data/sources, one of" in done.stderr
+    assert "dataset.name: found 'digitz', expected a folder in data/sources, such as" in done.stderr
     assert "did you mean digits?" in done.stderr
     assert "Errno" not in done.stderr

@@ -131,7 +131,7 @@ def test_dvc_shows_something_useful(command: str, expected: str, reproduced: Wor
 @pytest.mark.parametrize(
     ("stage", "missing", "message"),
     [
-        ("preprocess", "data/raw/train-images-idx3-ubyte", "no such file; delete data/raw and run"),
+        ("preprocess", "data/raw/manifest.csv", "data/raw: found no file"),
         ("train", "data/processed/train/images.npy", "data/processed/train: cannot be read"),
         ("train", "data/processed/validation/about.json", "data/processed/validation: cannot"),
         ("evaluate", "models/model.keras", "models/model.keras: no such file; run dvc repro"),

@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline import paths
-from pipeline.errors import InputError, advising
+from pipeline.errors import InputError, advising, listed
 from pipeline.records import read_file, read_yaml
 from pipeline.sections import Section, suggestion, validate
 
@@ -172,7 +172,7 @@ def find(
         absent = (sources / f"{name}.dvc").is_file()
         remedy = f"; dvc checkout or dvc pull {sources / name}.dvc brings it" if absent else ""
         raise InputError(
-            f"{source}: found {name!r}, expected a folder in {sources}, one of {', '.join(known)}"
+            f"{source}: found {name!r}, expected a folder in {sources}, such as {listed(known)}"
             f"{remedy or suggestion(name, known)}"
         )
     location = sources / name

@@ -155,8 +155,8 @@ def telling_damage(what: str) -> Iterator[None]:
 
 def files_of(location: Path, raw: Path) -> Files:
     """The files of a dataset at `location`, as the stage download left them in `raw`."""
-    if not raw.is_dir():
-        raise InputError(f"{raw}: no such folder; run dvc repro")
+    if not raw.is_dir() or not any(raw.iterdir()):
+        raise InputError(f"{raw}: found no file; run dvc repro")
     manifest = raw / MANIFEST
     if not manifest.is_file():
         return Files(raw)

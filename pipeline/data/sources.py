@@ -25,7 +25,6 @@ READERS: dict[str, Reader] = {
     "parquet": parquet.read,
 }
 LEFT_OUT = -1  # the class of an image that is left out
-SHOWN = 6  # names in a message
 
 
 @dataclass(frozen=True)

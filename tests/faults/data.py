@@ -41,7 +41,7 @@ FAULTS = [
         "preprocess: the list of files is missing",
         stage("preprocess"),
         2,
-        "data/raw: found no data, expected pictures, a table or an archive",
+        "data/raw: found no file; run dvc repro",
         remove(MANIFEST),
     ),
     Fault(

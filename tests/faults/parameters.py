@@ -57,7 +57,7 @@ FAULTS = [
         "download: there is no such dataset",
         "name: digits",
         "name: digit",
-        "dataset.name: found 'digit', expected a folder in data/sources, one of digits, fashion",
+        "dataset.name: found 'digit', expected a folder in data/sources, such as bloodmnist",
         stage("download"),
     ),
     _edited(
