@@ -52,7 +52,8 @@ def preprocess(
                 fit=params.fit,
                 broken=params.broken,
             )
-            found.check()
+            if labelled.format != "folder":  # whose pictures are checked one by one
+                found.check()
             splits = _splits(labelled, pixels, params)
             duplicates = _duplicates(splits, pixels)
             if params.duplicates == "remove":

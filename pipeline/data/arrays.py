@@ -13,7 +13,7 @@ from pipeline.data.datasets import Description
 from pipeline.data.parts import ArrayChunk, Part, SplitName, encode_labels
 from pipeline.errors import InputError, IntegrityError
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 18  # bytes
 COLOUR = 3  # channels
 BYTE = 255  # the largest pixel
 LARGEST = 1 << 30  # bytes of an image; more can only be damage

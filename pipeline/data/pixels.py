@@ -25,7 +25,7 @@ from pipeline.data.prepare import (
 from pipeline.data.sources import Labelled
 from pipeline.errors import InputError
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 18  # bytes
 ALONE = 500  # images up to which other processes would take longer to start than to help
 SAMPLE = 16  # pictures that tell whether to begin in colour
 SHOWN = 20  # broken pictures that are named

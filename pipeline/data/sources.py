@@ -34,6 +34,7 @@ class Labelled:
     parts: tuple[Part, ...]
     all_labels: NDArray[np.int64]  # of all parts' images, indices into class_names or LEFT_OUT
     class_names: tuple[str, ...]
+    format: str = "folder"  # a key of READERS
 
     @property
     def total(self) -> int:
@@ -53,11 +54,8 @@ def read(files: Files, dataset: Dataset) -> Labelled:
         IntegrityError: a file is damaged or has changed.
     """
     runs = folder.scan(files)
-    parts = [
-        part
-        for part in READERS[_format(files, runs, dataset)](files, runs, dataset.about)
-        if len(part.labels)
-    ]
+    form = _format(files, runs, dataset)
+    parts = [part for part in READERS[form](files, runs, dataset.about) if len(part.labels)]
     if not parts:
         raise InputError(f"{files.root}: found no image with a label, expected some of each class")
     names, index_of = _classes(parts, dataset)
@@ -65,7 +63,7 @@ def read(files: Files, dataset: Dataset) -> Labelled:
         np.array([index_of[value] for value in part.values], np.int64)[part.labels]
         for part in parts
     ]
-    return Labelled(tuple(parts), np.concatenate(labels), names)
+    return Labelled(tuple(parts), np.concatenate(labels), names, form)
 
 
 def _format(files: Files, runs: Sequence[Run], dataset: Dataset) -> str:
