@@ -115,8 +115,7 @@ def list_local(dataset: Dataset, *, raw: Path, metrics: Path) -> None:
             {"name": entry.path, "size": entry.size, "sha256": entry.sha256}
             for entry in islice(here, LISTED + 1)
         ]
-        if archives.unpack_listed(here, folder, dataset.about.members):
-            remove(manifest)
+        archives.unpack_listed(here, folder, dataset.about.members)
     listed = {"files": described} if len(described) <= LISTED else {}
     _describe(metrics, dataset, bytes=total, file_count=count, sha256=digest, **listed)
 

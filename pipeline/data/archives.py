@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts import remove
-from pipeline.data.files import Files, kind_of, telling_damage
+from pipeline.data.files import MANIFEST, Files, kind_of, telling_damage
 from pipeline.errors import InputError
 from pipeline.program import printable
 
@@ -26,11 +26,8 @@ def unpack_all(folder: Path, members: str) -> None:
             remove(archive)
 
 
-def unpack_listed(files: Files, folder: Path, members: str) -> bool:
-    """Unpacks the archives among `files` into `folder`.
-
-    Returns:
-        Whether there are any.
+def unpack_listed(files: Files, folder: Path, members: str) -> None:
+    """Replaces the manifest in `folder` by the members of the archives that it lists, if any.
 
     Raises:
         InputError: there are other data beside them; or as `unpack_all`.
@@ -38,15 +35,16 @@ def unpack_listed(files: Files, folder: Path, members: str) -> bool:
     """
     kinds = {entry.kind for entry in files}
     if "archive" not in kinds:
-        return False
+        return
     if kinds != {"archive"}:
         raise InputError(
             f"{files.root}: found an archive and other data, expected either; unpack the archive "
             f"or remove it"
         )
-    for entry in files:
-        _unpack(files.path(entry), folder, members)
-    return True
+    paths = [files.path(entry) for entry in files]
+    remove(folder / MANIFEST)
+    for path in paths:
+        _unpack(path, folder, members)
 
 
 def _unpack(archive: Path, folder: Path, pattern: str) -> None:
@@ -55,6 +53,10 @@ def _unpack(archive: Path, folder: Path, pattern: str) -> None:
         count = unpack(archive, folder, pattern)
     if not count:
         raise InputError(f"{archive}: found no file that matches {pattern!r}, expected some")
+    if (folder / MANIFEST).exists():
+        raise InputError(
+            f"{archive}: holds a {MANIFEST}, which means a list here; unpack it yourself"
+        )
 
 
 def _unpack_zip(archive: Path, folder: Path, pattern: str) -> int:

@@ -63,12 +63,12 @@ def part(split: SplitName, images: Stored, labels: Stored, about: Description) -
         InputError: they are not images and labels.
         IntegrityError: there are not as many labels as images.
     """
-    if images.shape[0] != labels.shape[0]:
-        raise IntegrityError(
-            f"{labels.source}: found {labels.shape[0]:,} labels, expected one for each of "
-            f"{images.shape[0]:,} images in {images.source}"
-        )
     _check_images(images)
+    if images.shape[:1] != labels.shape[:1]:
+        raise IntegrityError(
+            f"{labels.source}: found {math.prod(labels.shape[:1]):,} labels, expected one for each "
+            f"of {images.shape[0]:,} images in {images.source}"
+        )
     column = about.label if isinstance(about.label, int) else None
     positions, values = encode_labels(_labels(labels, column))
     return Part(
@@ -139,7 +139,10 @@ def _labels(labels: Stored, column: int | None) -> NDArray[Any]:
             )
         values = values[:, column or 0]
     if values.dtype.kind == "S":
-        values = np.char.decode(values)
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{labels.source}: found labels that are not UTF-8") from error
     if values.dtype.kind == "f":
         return _whole(values, labels.source)
     if values.dtype.kind not in "biuU":

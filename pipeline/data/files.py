@@ -43,6 +43,8 @@ PATTERNS = (
     (re.compile(r"(data|test)_batch.*\.bin$"), "cifar"),
 )
 NO_DATA = {"__MACOSX"}  # folders that programs leave
+GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+CHANGED = " since the stage download listed it; run dvc repro when nothing writes there any more"
 DAMAGE = (  # what decoders raise for bytes that make no sense
     EOFError,
     IndexError,
@@ -74,18 +76,21 @@ class Files:
 
     root: Path  # the folder that the paths start from
     manifest: Path | None = None  # None: whatever is in `root`
+    kinds: tuple[str, ...] = ()  # those that count; empty for all
 
     def __iter__(self) -> Iterator[Entry]:
+        if self.kinds:
+            yield from (entry for entry in self._all() if entry.kind in self.kinds)
+        else:
+            yield from self._all()
+
+    def _all(self) -> Iterator[Entry]:
         if self.manifest is None:
             yield from map(Entry, walk(self.root))
             return
         try:
-            with self.manifest.open(encoding="utf-8", newline="") as table:
-                rows = csv.reader(table)
-                next(rows)
-                for path, size, sha256 in rows:
-                    yield Entry(path, int(size), sha256)
-        except (OSError, ValueError, StopIteration, csv.Error) as error:
+            yield from _listed(self.manifest)
+        except (OSError, ValueError, csv.Error) as error:
             raise InputError(f"{self.manifest}: cannot be read; run dvc repro") from error
 
     def name(self, entry: Entry) -> str:
@@ -129,8 +134,13 @@ class Files:
                 self.path(entry)
 
 
-GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-CHANGED = " since the stage download listed it; run dvc repro when nothing writes there any more"
+def _listed(manifest: Path) -> Iterator[Entry]:
+    with manifest.open(encoding="utf-8", newline="") as table:
+        rows = csv.reader(table)
+        if tuple(next(rows, ())) != HEADER:
+            raise ValueError(HEADER)
+        for path, size, sha256 in rows:
+            yield Entry(path, int(size), sha256)
 
 
 @contextmanager
@@ -261,7 +271,8 @@ def list_files(
     root = location if location.is_dir() else location.parent
     count = total = 0
     with manifest.open("w", encoding="utf-8", newline="") as table:
-        writer = csv.writer(table, lineterminator="\n")
+        # Text is quoted, for a name may have a carriage return.
+        writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(HEADER)
         try:
             for path in walk(location):

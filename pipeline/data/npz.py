@@ -1,4 +1,7 @@
-"""Numpy's .npz, with arrays named as by Keras (x_train, y_train) or MedMNIST (train_images)."""
+"""Numpy's .npz, with arrays named as by Keras (x_train, y_train) or MedMNIST (train_images).
+
+Where arrays have no names, those of the files count, as in KMNIST's kmnist-train-imgs.npz.
+"""
 
 import re
 import zipfile
@@ -19,9 +22,11 @@ from pipeline.data.parts import Part, SplitName, split_of
 from pipeline.errors import InputError, IntegrityError
 
 CONTENTS = {
-    **dict.fromkeys(("x", "image", "images", "data"), "images"),
+    **dict.fromkeys(("x", "image", "images", "imgs", "data"), "images"),
     **dict.fromkeys(("y", "label", "labels", "target", "targets"), "labels"),
 }
+
+UNNAMED = re.compile(r"arr_\d+")  # what numpy calls an array without a name; the file has it
 
 
 def read(files: Files, _runs: list[Run], about: Description) -> list[Part]:
@@ -33,13 +38,20 @@ def read(files: Files, _runs: list[Run], about: Description) -> list[Part]:
     """
     found: dict[SplitName, dict[str, Stored]] = {}
     for entry in files:
-        default = split_of(Path(entry.path).stem) or "all"
+        of_file = _words(Path(entry.path).stem)
         for name, array in _members(files.path(entry), files.name(entry)):
-            words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+            words = of_file if UNNAMED.fullmatch(name) else _words(name)
             content = next((CONTENTS[word] for word in words if word in CONTENTS), None)
-            split = next((one for word in words if (one := split_of(word))), default)
-            if content:
-                found.setdefault(split, {})[content] = array
+            known = (one for word in words + of_file if (one := split_of(word)))
+            split: SplitName = next(known, "all")
+            if not content:
+                continue
+            other = found.setdefault(split, {}).setdefault(content, array)
+            if other is not array:
+                raise InputError(
+                    f"{array.source}: is a second array of {content} beside {other.source}, "
+                    f"expected one for each split; remove or rename one"
+                )
     if not found:
         raise InputError(
             f"{files.root}: found no array of images in the .npz file, expected x_train and "
@@ -56,6 +68,10 @@ def read(files: Files, _runs: list[Run], about: Description) -> list[Part]:
     return [
         arrays.part(split, pair["images"], pair["labels"], about) for split, pair in found.items()
     ]
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
 
 
 def _members(path: Path, source: str) -> Iterator[tuple[str, Stored]]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,11 @@ def _labels(files: Files, entry: Entry, about: Description) -> tuple[list[Any], 
     for row, label in enumerate(labels, start=1):
         if label is None or label == -1:
             raise InputError(f"{source}: row {row:,}: found no label, expected one in each row")
+        if not isinstance(label, int | str):
+            raise InputError(
+                f"{source}: row {row:,}: found the label {shorten(str(label), 60)}, expected a "
+                f"whole number or text"
+            )
     names = [] if about.class_names else _class_names(file, column)
     if names and not all(isinstance(one, int) and 0 <= one < len(names) for one in labels):
         raise InputError(f"{source}: found a label that is none of its {len(names)} class names")

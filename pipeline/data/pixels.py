@@ -4,7 +4,7 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.decode import Task, decode_all
-from pipeline.data.parts import ArrayChunk, Chunk
+from pipeline.data.parts import ArrayChunk, Chunk, Pictures
 from pipeline.data.prepare import (
     Fit,
     PictureError,
@@ -65,6 +65,15 @@ class _First:
     decoded: bool  # whether they are pixels already
 
 
+@dataclass
+class _Found:
+    """What was found in all images."""
+
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # height and width
+    broken: list[str] = field(default_factory=list)  # a line for each of the first ones
+    count: int = 0  # of broken ones
+
+
 class _ColourFoundError(Exception):
     """An image in colour, where grey was expected."""
 
@@ -105,12 +114,14 @@ def decode_into(
     alone = labelled.total <= ALONE or (first.decoded and first.size == (height, width))
     processes = 1 if alone else _cores()
     try:
-        pixels, unreadable = _decode_into(path, labelled, task, processes)
+        pixels, found = _decode_into(path, labelled, task, processes)
     except _ColourFoundError:
         task = replace(task, preparation=replace(task.preparation, channels=3), refuse_colour=False)
-        pixels, unreadable = _decode_into(path, labelled, task, processes)
-    if unreadable:
-        _tell_broken(unreadable, int((~pixels.healthy).sum()), broken)
+        pixels, found = _decode_into(path, labelled, task, processes)
+    if found.broken:
+        _tell_broken(found, broken)
+    if not task.resize:
+        _check_sizes(found.sizes, labelled)
     return pixels
 
 
@@ -123,12 +134,10 @@ def _cores() -> int:
 
 def _decode_into(
     path: Path, labelled: Labelled, task: Task, processes: int
-) -> tuple[Pixels, list[str]]:
-    """The pixels, and a line for each of the first broken images."""
+) -> tuple[Pixels, _Found]:
     healthy = np.zeros(labelled.total, np.bool_)
     digests = np.zeros(labelled.total, np.uint64)
-    sizes: Counter[tuple[int, int]] = Counter()
-    broken: list[str] = []
+    found = _Found()
     start = 0
     with path.open("wb") as file:
         for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
@@ -138,17 +147,17 @@ def _decode_into(
             healthy[start:end] = decoded.healthy
             digests[start:end][decoded.healthy] = decoded.digests
             file.write(np.ascontiguousarray(decoded.pixels).data)
-            sizes += decoded.sizes
-            broken = (broken + decoded.broken)[:SHOWN]
+            found.sizes += decoded.sizes
+            found.broken = (found.broken + decoded.broken)[:SHOWN]
+            found.count += len(decoded.broken)
             start = end
-    if not (task.resize or broken):
-        _check_sizes(sizes, labelled)
     how = task.preparation
-    fitted = set(sizes) != {(how.height, how.width)}
-    return Pixels(path, how.shape, healthy, digests, how.fit if fitted else ""), broken
+    fitted = set(found.sizes) != {(how.height, how.width)}
+    return Pixels(path, how.shape, healthy, digests, how.fit if fitted else ""), found
 
 
-def _tell_broken(broken: list[str], count: int, how: str) -> None:
+def _tell_broken(found: _Found, how: str) -> None:
+    broken, count = found.broken, found.count
     lines = [*broken, *([f"and {count - len(broken):,} more"] if count > len(broken) else [])]
     if how == "skip":
         print(f"left out {count:,} pictures that cannot be read:", *lines, sep="\n  ")
@@ -194,13 +203,18 @@ def _look_at(chunk: Chunk) -> _First | None:
         pixels = content.pixels
         colour = pixels.ndim > 3 and bool((pixels[..., :1] != pixels).any())  # noqa: PLR2004
         return _First((pixels.shape[1], pixels.shape[2]), colour, chunk is content)
-    sizes, colours = [], []
-    for encoded in islice(content, SAMPLE):
+    sample = list(islice(_looks(content), SAMPLE))
+    if not sample:
+        return None
+    return _First(sample[0][0], any(colour for _, colour in sample), decoded=False)
+
+
+def _looks(pictures: Pictures) -> Iterator[tuple[tuple[int, int], bool]]:
+    """Height and width of each picture that can be read, and whether it is in colour."""
+    for encoded in pictures:
         try:
             with without_warnings():
                 image = read_picture(encoded)
         except PictureError:
             continue
-        sizes.append((image.height, image.width))
-        colours.append(in_colour(image))
-    return _First(sizes[0], any(colours), decoded=False) if sizes else None
+        yield (image.height, image.width), in_colour(image)

@@ -1,8 +1,9 @@
 """Reads a dataset in whatever format it has: which images there are, and of which class each is."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,13 @@ def read(files: Files, dataset: Dataset) -> Labelled:
         IntegrityError: a file is damaged or has changed.
     """
     runs = folder.scan(files)
-    form = _format(files, runs, dataset)
-    parts = [part for part in READERS[form](files, runs, dataset.about) if len(part.labels)]
+    kind = _format(files, runs, dataset)
+    if dataset.about.format and len({run.kind for run in runs}) > 1:
+        files = replace(files, kinds=(kind, "folder") if kind == "csv" else (kind,))
+        runs = folder.scan(files)
+    if not runs:
+        raise InputError(f"{dataset.description}: says format: {kind}, but no file is of it")
+    parts = [part for part in READERS[kind](files, runs, dataset.about) if len(part.labels)]
     if not parts:
         raise InputError(f"{files.root}: found no image with a label, expected some of each class")
     names, index_of = _classes(parts, dataset)
@@ -63,7 +69,7 @@ def read(files: Files, dataset: Dataset) -> Labelled:
         np.array([index_of[value] for value in part.values], np.int64)[part.labels]
         for part in parts
     ]
-    return Labelled(tuple(parts), np.concatenate(labels), names, form)
+    return Labelled(tuple(parts), np.concatenate(labels), names, kind)
 
 
 def _format(files: Files, runs: Sequence[Run], dataset: Dataset) -> str:
@@ -112,7 +118,7 @@ def _classes(parts: Sequence[Part], dataset: Dataset) -> tuple[tuple[str, ...], 
 def _sorted(values: set[str]) -> list[str]:
     """Numbers by their value, else text by its characters."""
     try:
-        return sorted(values, key=int)
+        return sorted(values, key=lambda value: (int(value), value))
     except ValueError:
         return sorted(values)
 
@@ -141,10 +147,11 @@ def _check_names(names: Sequence[str], dataset: Dataset) -> None:
         )
     folded: dict[str, str] = {}
     for name in names:
-        other = folded.setdefault(name.casefold(), name)
+        other = folded.setdefault(normalize("NFC", name.casefold()), name)
         if other != name:
+            what = "case" if other.casefold() == name.casefold() else "the form of their Unicode"
             raise InputError(
-                f"{dataset.location}: found the classes {other} and {name}, which differ in case "
+                f"{dataset.location}: found the classes {other} and {name}, which differ in {what} "
                 f"alone; rename or merge one"
             )
     if len(set(names)) < len(names):

@@ -34,7 +34,6 @@ PIXEL = re.compile(r"[a-z_]*\d+([x._]\d+)?")  # a header such as pixel17, 1x3 or
 DELIMITERS = ",;\t"
 FEWEST = 5  # columns of a table of pixels
 CHUNK = 500  # rows
-SAMPLE = 1000  # rows that tell a column of labels from one of pixels
 CONSTANT = 0.9  # share of its most frequent value from which a column is taken for a margin
 
 
@@ -112,22 +111,25 @@ class TextChunk:
             )
         except ValueError as error:
             raise self._wrong_value() from error
-        if pixels.min() < 0 or pixels.max() > BYTE:
+        if len(pixels) != len(self) or pixels.min() < 0 or pixels.max() > BYTE:
             raise self._wrong_value()
         images = pixels.astype(np.uint8).reshape(len(pixels), *table.shape)
         return ArrayChunk(table.source, images)
 
     def _wrong_value(self) -> InputError:
         """What to say of the first value that is no pixel."""
-        number, column, value = next(
-            (number, column, value.strip(' "'))
-            for number, line in self.rows
-            for column, value in enumerate(line.split(self.table.delimiter))
-            if column != self.table.label and not _is_pixel(value.strip(' "'))
-        )
+        for number, line in self.rows:
+            for column, quoted in enumerate(line.split(self.table.delimiter)):
+                value = quoted.strip(' "')
+                if column != self.table.label and not _is_pixel(value):
+                    return InputError(
+                        f"{self.table.source}: line {number:,}: found {value!r} in column "
+                        f"{column + 1}, expected a whole number from 0 to {BYTE}"
+                    )
+        first, last = self.rows[0][0], self.rows[-1][0]
         return InputError(
-            f"{self.table.source}: line {number:,}: found {value!r} in column {column + 1}, "
-            f"expected a whole number from 0 to {BYTE}"
+            f"{self.table.source}: lines {first:,} to {last:,}: found quotation marks without "
+            f"their second, expected whole numbers from 0 to {BYTE}"
         )
 
 
@@ -168,11 +170,7 @@ def pixel_table(path: Path, source: str, about: Description) -> Table:
         InputError: the column of the labels or the shape of the images cannot be told.
     """
     first, header, delimiter = _first_rows(path, source)
-    rows = [
-        line.split(delimiter)
-        for _, line in islice(_lines(path, source, skip=header is not None), SAMPLE)
-    ]
-    label = _label_column(header, rows, source, about)
+    label = _label_column(path, source, about)
     count = len(first) - (label is not None)
     shape = tuple(about.shape or _shape(count, source))
     if math.prod(shape) != count:
@@ -195,23 +193,28 @@ def _shape(count: int, source: str) -> tuple[int, ...]:
     )
 
 
-def _label_column(
-    header: list[str] | None, rows: list[list[str]], source: str, about: Description
-) -> int | None:
+def _label_column(path: Path, source: str, about: Description) -> int | None:
     """The column of the labels; None if there is none."""
-    columns = len(rows[0])
+    first, header, delimiter = _first_rows(path, source)
+    columns = len(first)
     if isinstance(about.label, int):
         if not -columns <= about.label < columns:
             raise InputError(
                 f"{source}: found {columns} columns, and label: {about.label} in dataset.yaml is "
                 f"none of them"
             )
+        if _is_square(columns) and not _is_square(columns - 1):
+            return None  # as in Kaggle's test.csv
         return about.label % columns
     if header is not None:
         return _named(header, about.label, LABELS, source, optional=True)
     if _is_square(columns):
         return None
-    shares = [_most_frequent([row[column] for row in rows]) for column in (0, -1)]
+    ends = [
+        (line.split(delimiter, 1)[0], line.rsplit(delimiter, 1)[-1])
+        for _, line in _lines(path, source)
+    ]
+    shares = [_most_frequent(values) for values in zip(*ends, strict=True)]
     if max(shares) >= CONSTANT > min(shares):  # the corner of an image is mostly background
         return 0 if shares[0] < shares[1] else columns - 1
     raise InputError(
@@ -268,7 +271,8 @@ def _first_rows(path: Path, source: str) -> tuple[list[str], list[str] | None, s
         raise InputError(f"{source}: is empty, expected a table")
     delimiter = max(DELIMITERS, key=line.count)
     first = [value.strip(' "') for value in line.split(delimiter)]
-    is_header = not all(_is_number(value) for value in first)
+    numbers = [value for value in first if _is_number(value)]
+    is_header = len(set(numbers)) == len(numbers) < len(first)  # pixels repeat, names do not
     if is_header and not next(_lines(path, source, skip=True), (0, ""))[1]:
         raise InputError(f"{source}: found a header alone, expected rows below it")
     return first, first if is_header else None, delimiter
@@ -289,7 +293,11 @@ def _lines(path: Path, source: str, *, skip: bool = False) -> Iterator[tuple[int
             full = ((number, line.rstrip("\n")) for number, line in enumerate(file, start=1))
             yield from islice(((number, line) for number, line in full if line), skip, None)
     except UnicodeDecodeError as error:
-        raise InputError(f"{source}: is not text in UTF-8 ({error.reason}); convert it") from error
+        raise _not_text(source, error) from error
+
+
+def _not_text(source: str, error: UnicodeDecodeError) -> InputError:
+    return InputError(f"{source}: is not text in UTF-8 ({error.reason}); convert it")
 
 
 def _checked_label(label: str, where: str) -> str:
@@ -307,11 +315,9 @@ def _listed(
 ) -> list[Part]:
     """The parts of a table of paths and labels."""
     source = files.name(table)
-    _first, header, delimiter = _first_rows(files.path(table), source)
-    with files.path(table).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        rows = [(reader.line_num, row) for row in reader if row]
-    if header is None or len(header) == 1:
+    _first, has_header, delimiter = _first_rows(files.path(table), source)
+    (_, header), *rows = _rows(files.path(table), source, delimiter)
+    if not has_header or len(header) == 1:
         raise InputError(
             f"{source}: found no header, expected the names of columns, image and label"
         )
@@ -330,13 +336,13 @@ def _listed(
     entries: dict[SplitName, list[Entry]] = {}
     labels: dict[SplitName, list[str]] = {}
     column = header.index("split") if "split" in header else None
-    for number, values in rows[1:]:
+    for number, values in rows:
         where = f"{source}: line {number:,}"
         if len(values) != len(header):
             raise InputError(f"{where}: found {len(values)} values, expected {len(header)}")
         own = split if column is None else split_of(values[column]) or "all"
-        entries.setdefault(own, []).append(_picture(values[image].strip(), pictures, where))
-        labels.setdefault(own, []).append(_checked_label(values[label].strip(), where))
+        entries.setdefault(own, []).append(_picture(values[image], pictures, where))
+        labels.setdefault(own, []).append(_checked_label(values[label], where))
     named = {entry.path for some in entries.values() for entry in some}
     unnamed = {entry.path for some in pictures.values() for entry in some} - named
     if unnamed:
@@ -345,6 +351,19 @@ def _listed(
         Part(own, source, *encode_labels(labels[own]), _file_chunks(files, entries[own]))
         for own in entries
     ]
+
+
+def _rows(path: Path, source: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The values in each row that is not empty, and the number of its last line, from 1."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        try:
+            rows = ((reader.line_num, [value.strip() for value in row]) for row in reader if row)
+            return list(rows)
+        except UnicodeDecodeError as error:
+            raise _not_text(source, error) from error
+        except csv.Error as error:
+            raise InputError(f"{source}: line {reader.line_num:,}: {error}") from error
 
 
 def _file_chunks(files: Files, entries: Sequence[Entry]) -> Callable[[], Iterator[Chunk]]:
