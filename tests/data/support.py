@@ -1,21 +1,27 @@
 """What the tests of this folder use: small datasets, and the stages that read them."""
 
+import tarfile
+import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.data import sources
 from pipeline.data.datasets import find
+from pipeline.data.files import Files
 from pipeline.data.split import Split
 from pipeline.download import provide
 from pipeline.params import Preprocess
 from pipeline.preprocess import preprocess
 from pipeline.records import read_yaml
 from tests.support import suite_params
+
+Contents = Mapping[str, bytes | str]
 
 IDX_NAMES = (
     "train-images-idx3-ubyte",
@@ -47,7 +53,32 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return content.getvalue()
 
 
-def write(folder: Path, files: Mapping[str, bytes | str]) -> Path:
+def zipped(files: Contents) -> bytes:
+    """A .zip file."""
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, one in files.items():
+            archive.writestr(name, one)
+    return content.getvalue()
+
+
+def tarred(
+    files: Contents, *others: tarfile.TarInfo, mode: Literal["w", "w:gz", "w:xz"] = "w:gz"
+) -> bytes:
+    """A .tar file, compressed as `mode` says."""
+    content = BytesIO()
+    with tarfile.open(fileobj=content, mode=mode) as archive:
+        for name, one in files.items():
+            encoded = one.encode() if isinstance(one, str) else one
+            member = tarfile.TarInfo(name)
+            member.size = len(encoded)
+            archive.addfile(member, BytesIO(encoded))
+        for member in others:
+            archive.addfile(member)
+    return content.getvalue()
+
+
+def write(folder: Path, files: Contents) -> Path:
     """Writes files by their paths below `folder`."""
     for name, content in files.items():
         path = folder / name
@@ -69,6 +100,12 @@ def read(folder: Path, name: str = "own", **params: object) -> dict[str, Split]:
         metrics=folder / ".preprocess.json",
     )
     return {split: Split.load(processed / split) for split in ("train", "validation", "test")}
+
+
+def read_alone(folder: Path, name: str = "own") -> int:
+    """How many images of `folder`/NAME are read, without writing anything."""
+    labelled = sources.read(Files(folder / name), find(name, sources=folder))
+    return sum(len(chunk.load()) for chunk in labelled.chunks())
 
 
 def section(**params: object) -> Preprocess:

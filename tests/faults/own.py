@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.data.support import IDX_NAMES, idx_bytes, png, write
+from tests.data.support import IDX_NAMES, Contents, idx_bytes, png, tarred, write, zipped
 from tests.faults.fault import Fault, shell, stage
 from tests.faults.samples import (
     NOISE,
     PICTURE,
     Act,
-    Contents,
     Harm,
     csv_file,
     damaged,
@@ -34,8 +33,6 @@ from tests.faults.samples import (
     png_of_size,
     rows_of_pixels,
     tar_link,
-    tarred,
-    zipped,
 )
 from tests.support import Workspace
 

@@ -3,7 +3,6 @@
 import os
 import struct
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -12,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.support import IDX_NAMES, idx_bytes, png, write
+from tests.data.support import IDX_NAMES, idx_bytes, png, write, zipped
 
-Contents = Mapping[str, bytes | str]
 Act = Callable[[Path], object]
 
 PICTURE = png([[0, 80], [160, 240]])
@@ -98,15 +96,6 @@ def idx_files(changes: Mapping[str, bytes]) -> dict[str, bytes | str]:
     return {**usual, **changes}
 
 
-def zipped(files: Contents) -> bytes:
-    """A .zip file."""
-    content = BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, one in files.items():
-            archive.writestr(name, one)
-    return content.getvalue()
-
-
 def encrypted() -> bytes:
     """A .zip file whose members say that they are encrypted."""
     content = bytearray(zipped(pets()))
@@ -116,20 +105,6 @@ def encrypted() -> bytes:
             content[start + position] |= 1
             start = content.find(magic, start + 1)
     return bytes(content)
-
-
-def tarred(files: Contents, *others: tarfile.TarInfo) -> bytes:
-    """A .tar.gz file."""
-    content = BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, one in files.items():
-            encoded = one.encode() if isinstance(one, str) else one
-            member = tarfile.TarInfo(name)
-            member.size = len(encoded)
-            archive.addfile(member, BytesIO(encoded))
-        for member in others:
-            archive.addfile(member)
-    return content.getvalue()
 
 
 def tar_link() -> tarfile.TarInfo:
