@@ -31,8 +31,8 @@ import what is below them and never a stage:
 `figures`     arrays to figures
 
 `data/`       where examples come from: datasets and their files, mirrors, archives; sources, which
-              chooses a reader: folder, table, parquet, npz, idx, cifar; how pictures are prepared
-              and decoded; splits
+              chooses a reader: folder, table, listing, parquet, npz, idx, cifar; how pictures are
+              prepared and decoded; splits
 `training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
               progress; how TensorFlow starts; inference
 `gate/`       the judge and the statistics it uses, results and whether they are fresh, the verdict

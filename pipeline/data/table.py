@@ -1,38 +1,22 @@
-"""CSV tables: pixels and a label in each row as Kaggle has them, or a picture's path and its label.
+"""CSV tables with a column for each pixel, as Kaggle has them, or with paths of pictures."""
 
-The delimiter is a comma, a semicolon or a tab; a byte order mark and any line ends are accepted.
-"""
-
-import csv
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
+from pipeline.data import csvfile, listing
 from pipeline.data.arrays import BYTE, COLOUR
+from pipeline.data.csvfile import FEWEST, LABELS
 from pipeline.data.datasets import Description
 from pipeline.data.files import Entry, Files
 from pipeline.data.folder import Run
-from pipeline.data.parts import (
-    ArrayChunk,
-    Chunk,
-    FileChunk,
-    Part,
-    SplitName,
-    encode_labels,
-    split_of,
-)
+from pipeline.data.parts import ArrayChunk, Part, encode_labels, split_of
 from pipeline.errors import InputError
 
-LABELS = ("label", "labels", "class", "category", "target")
-IMAGES = ("image", "path", "file", "filename", "file_name", "filepath", "image_path", "id")
-PIXEL = re.compile(r"[a-z_]*\d+([x._]\d+)?")  # a header such as pixel17, 1x3 or 17
-DELIMITERS = ",;\t"
-FEWEST = 5  # columns of a table of pixels
 CHUNK = 500  # rows
 CONSTANT = 0.9  # share of its most frequent value from which a column is taken for a margin
 
@@ -55,7 +39,7 @@ class Table:
         Raises:
             InputError: a row is too short or too long.
         """
-        for number, line in _lines(self.path, self.source, skip=self.header is not None):
+        for number, line in csvfile.lines(self.path, self.source, skip=self.header is not None):
             found = line.count(self.delimiter) + 1
             if found != self.columns:
                 raise InputError(
@@ -75,7 +59,9 @@ class Table:
                 label = line.rsplit(self.delimiter, 1)[-1]
             else:
                 label = line.split(self.delimiter, column + 1)[column]
-            labels.append(_checked_label(label.strip(' "'), f"{self.source}: line {number:,}"))
+            labels.append(
+                csvfile.checked_label(label.strip(' "'), f"{self.source}: line {number:,}")
+            )
         return labels
 
     def chunks(self) -> Iterator["TextChunk"]:
@@ -158,8 +144,8 @@ def read(files: Files, _runs: list[Run], about: Description) -> list[Part]:
                 labels = encode_labels(table.labels())
                 parts.append(Part(split, source, *labels, table.chunks))
         else:
-            pictures = _by_name(files) if pictures is None else pictures
-            parts += _listed(files, entry, split, about, pictures)
+            pictures = listing.pictures_by_name(files) if pictures is None else pictures
+            parts += listing.read(files, entry, split, about, pictures)
     return parts
 
 
@@ -169,7 +155,7 @@ def pixel_table(path: Path, source: str, about: Description) -> Table:
     Raises:
         InputError: the column of the labels or the shape of the images cannot be told.
     """
-    first, header, delimiter = _first_rows(path, source)
+    first, header, delimiter = csvfile.first_rows(path, source)
     label = _label_column(path, source, about)
     count = len(first) - (label is not None)
     shape = tuple(about.shape or _shape(count, source))
@@ -195,7 +181,7 @@ def _shape(count: int, source: str) -> tuple[int, ...]:
 
 def _label_column(path: Path, source: str, about: Description) -> int | None:
     """The column of the labels; None if there is none."""
-    first, header, delimiter = _first_rows(path, source)
+    first, header, delimiter = csvfile.first_rows(path, source)
     columns = len(first)
     if isinstance(about.label, int):
         if not -columns <= about.label < columns:
@@ -207,12 +193,12 @@ def _label_column(path: Path, source: str, about: Description) -> int | None:
             return None  # as in Kaggle's test.csv
         return about.label % columns
     if header is not None:
-        return _named(header, about.label, LABELS, source, optional=True)
+        return csvfile.named(header, about.label, LABELS, source, optional=True)
     if _is_square(columns):
         return None
     ends = [
         (line.split(delimiter, 1)[0], line.rsplit(delimiter, 1)[-1])
-        for _, line in _lines(path, source)
+        for _, line in csvfile.lines(path, source)
     ]
     shares = [_most_frequent(values) for values in zip(*ends, strict=True)]
     if max(shares) >= CONSTANT > min(shares):  # the corner of an image is mostly background
@@ -233,161 +219,11 @@ def _most_frequent(values: Sequence[str]) -> float:
     return float(counts.max() / len(values))
 
 
-def _named(
-    header: list[str], name: str | int | None, usual: Sequence[str], source: str, *, optional: bool
-) -> int | None:
-    """The column with a name, or with a usual one."""
-    if name is not None:
-        if name in header:
-            return header.index(str(name))
-        if not optional:
-            raise InputError(
-                f"{source}: found no column {name!r}, which dataset.yaml names, only "
-                f"{', '.join(header[:6])}"
-            )
-        return None
-    lower = [column.lower() for column in header]
-    known = [lower.index(one) for one in usual if one in lower]
-    others = [number for number, column in enumerate(lower) if not PIXEL.fullmatch(column)]
-    if known or not (others or optional):
-        return known[0] if known else None
-    return others[0] if len(others) == 1 and len(header) >= FEWEST else None
-
-
 def _is_of_pixels(path: Path, source: str) -> bool:
     """Whether a table has a column for each pixel."""
-    first, header, delimiter = _first_rows(path, source)
+    first, header, delimiter = csvfile.first_rows(path, source)
     if header is None:
         return len(first) >= FEWEST
-    row = next(_lines(path, source, skip=True), (0, ""))[1].split(delimiter)
-    numbers = sum(_is_number(value) for value in row)
+    row = next(csvfile.lines(path, source, skip=True), (0, ""))[1].split(delimiter)
+    numbers = sum(csvfile.is_number(value) for value in row)
     return len(first) >= FEWEST and numbers >= len(row) - 1
-
-
-def _first_rows(path: Path, source: str) -> tuple[list[str], list[str] | None, str]:
-    """The values of the first row, the same if it is a header, and the delimiter."""
-    line = next(_lines(path, source), (0, ""))[1]
-    if not line:
-        raise InputError(f"{source}: is empty, expected a table")
-    delimiter = max(DELIMITERS, key=line.count)
-    first = [value.strip(' "') for value in line.split(delimiter)]
-    numbers = [value for value in first if _is_number(value)]
-    is_header = len(set(numbers)) == len(numbers) < len(first)  # pixels repeat, names do not
-    if is_header and not next(_lines(path, source, skip=True), (0, ""))[1]:
-        raise InputError(f"{source}: found a header alone, expected rows below it")
-    return first, first if is_header else None, delimiter
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value.strip(' "'))
-    except ValueError:
-        return False
-    return True
-
-
-def _lines(path: Path, source: str, *, skip: bool = False) -> Iterator[tuple[int, str]]:
-    """The lines that are not empty, and their numbers from 1; without the first of them."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            full = ((number, line.rstrip("\n")) for number, line in enumerate(file, start=1))
-            yield from islice(((number, line) for number, line in full if line), skip, None)
-    except UnicodeDecodeError as error:
-        raise _not_text(source, error) from error
-
-
-def _not_text(source: str, error: UnicodeDecodeError) -> InputError:
-    return InputError(f"{source}: is not text in UTF-8 ({error.reason}); convert it")
-
-
-def _checked_label(label: str, where: str) -> str:
-    if not label or label.lower() == "nan":
-        raise InputError(f"{where}: found no label, expected one in each row")
-    return label
-
-
-def _listed(
-    files: Files,
-    table: Entry,
-    split: SplitName,
-    about: Description,
-    pictures: dict[str, list[Entry]],
-) -> list[Part]:
-    """The parts of a table of paths and labels."""
-    source = files.name(table)
-    _first, has_header, delimiter = _first_rows(files.path(table), source)
-    (_, header), *rows = _rows(files.path(table), source, delimiter)
-    if not has_header or len(header) == 1:
-        raise InputError(
-            f"{source}: found no header, expected the names of columns, image and label"
-        )
-    image = _named(header, about.image, IMAGES, source, optional=False)
-    label = _named(header, about.label, LABELS, source, optional=True)
-    if label is None and len(header) == 2 and image is not None:  # noqa: PLR2004
-        label = 1 - image
-    if image is None:
-        raise InputError(
-            f"{source}: found the columns {', '.join(header[:6])}, expected one called image; name "
-            f"it in dataset.yaml, such as image: {header[0]}"
-        )
-    if label is None:
-        print(f"{source}: has no labels, so it is left out; make predict classifies it")
-        return []
-    entries: dict[SplitName, list[Entry]] = {}
-    labels: dict[SplitName, list[str]] = {}
-    column = header.index("split") if "split" in header else None
-    for number, values in rows:
-        where = f"{source}: line {number:,}"
-        if len(values) != len(header):
-            raise InputError(f"{where}: found {len(values)} values, expected {len(header)}")
-        own = split if column is None else split_of(values[column]) or "all"
-        entries.setdefault(own, []).append(_picture(values[image], pictures, where))
-        labels.setdefault(own, []).append(_checked_label(values[label], where))
-    named = {entry.path for some in entries.values() for entry in some}
-    unnamed = {entry.path for some in pictures.values() for entry in some} - named
-    if unnamed:
-        print(f"{source}: does not name {len(unnamed):,} pictures, which are left out")
-    return [
-        Part(own, source, *encode_labels(labels[own]), _file_chunks(files, entries[own]))
-        for own in entries
-    ]
-
-
-def _rows(path: Path, source: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """The values in each row that is not empty, and the number of its last line, from 1."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        try:
-            rows = ((reader.line_num, [value.strip() for value in row]) for row in reader if row)
-            return list(rows)
-        except UnicodeDecodeError as error:
-            raise _not_text(source, error) from error
-        except csv.Error as error:
-            raise InputError(f"{source}: line {reader.line_num:,}: {error}") from error
-
-
-def _file_chunks(files: Files, entries: Sequence[Entry]) -> Callable[[], Iterator[Chunk]]:
-    def chunks() -> Iterator[Chunk]:
-        for start in range(0, len(entries), CHUNK):
-            yield FileChunk(files, tuple(entries[start : start + CHUNK]))
-
-    return chunks
-
-
-def _by_name(files: Files) -> dict[str, list[Entry]]:
-    """The pictures by their path, their name, and their name without its suffix."""
-    found: dict[str, list[Entry]] = {}
-    for entry in files:
-        if entry.kind == "folder":
-            path = PurePosixPath(entry.path)
-            for name in {entry.path, path.name, path.stem}:
-                found.setdefault(name, []).append(entry)
-    return found
-
-
-def _picture(name: str, pictures: dict[str, list[Entry]], where: str) -> Entry:
-    found = pictures.get(name.removeprefix("./"), [])
-    if len(found) != 1:
-        what = "no picture" if not found else f"{len(found)} pictures"
-        raise InputError(f"{where}: found {what} called {name!r}, expected one")
-    return found[0]

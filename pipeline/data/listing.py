@@ -1,0 +1,113 @@
+"""A CSV table that names pictures beside it: a path or a name, and a label in each row."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from pipeline.data import csvfile
+from pipeline.data.csvfile import LABELS
+from pipeline.data.datasets import Description
+from pipeline.data.files import Entry, Files
+from pipeline.data.parts import Chunk, FileChunk, Part, SplitName, encode_labels, split_of
+from pipeline.errors import InputError, listed
+
+IMAGES = ("image", "path", "file", "filename", "file_name", "filepath", "image_path", "id")
+CHUNK = 128  # pictures
+
+
+def read(
+    files: Files,
+    table: Entry,
+    split: SplitName,
+    about: Description,
+    pictures: dict[str, list[Entry]],
+) -> list[Part]:
+    """The parts of a table of paths and labels.
+
+    Args:
+        files: of the dataset.
+        table: the table among them.
+        split: what the table is for, if it has no column `split`.
+        about: the dataset.
+        pictures: see `pictures_by_name`.
+
+    Raises:
+        InputError: a column or a label is missing, or a row names no picture.
+    """
+    source = files.name(table)
+    _first, has_header, delimiter = csvfile.first_rows(files.path(table), source)
+    (_, header), *rows = _rows(files.path(table), source, delimiter)
+    if not has_header or len(header) == 1:
+        raise InputError(
+            f"{source}: found no header, expected the names of columns, image and label"
+        )
+    image = csvfile.named(header, about.image, IMAGES, source, optional=False)
+    label = csvfile.named(header, about.label, LABELS, source, optional=True)
+    if label is None and len(header) == 2 and image is not None:  # noqa: PLR2004
+        label = 1 - image
+    if image is None:
+        raise InputError(
+            f"{source}: found the columns {listed(header)}, expected one called image; name "
+            f"it in dataset.yaml, such as image: {header[0]}"
+        )
+    if label is None:
+        print(f"{source}: has no labels, so it is left out; make predict classifies it")
+        return []
+    entries: dict[SplitName, list[Entry]] = {}
+    labels: dict[SplitName, list[str]] = {}
+    column = header.index("split") if "split" in header else None
+    for number, values in rows:
+        where = f"{source}: line {number:,}"
+        if len(values) != len(header):
+            raise InputError(f"{where}: found {len(values)} values, expected {len(header)}")
+        own = split if column is None else split_of(values[column]) or "all"
+        entries.setdefault(own, []).append(_picture(values[image], pictures, where))
+        labels.setdefault(own, []).append(csvfile.checked_label(values[label], where))
+    named = {entry.path for some in entries.values() for entry in some}
+    unnamed = {entry.path for some in pictures.values() for entry in some} - named
+    if unnamed:
+        print(f"{source}: does not name {len(unnamed):,} pictures, which are left out")
+    return [
+        Part(own, source, *encode_labels(labels[own]), _file_chunks(files, entries[own]))
+        for own in entries
+    ]
+
+
+def _rows(path: Path, source: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The values in each row that is not empty, and the number of its last line, from 1."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        try:
+            rows = ((reader.line_num, [value.strip() for value in row]) for row in reader if row)
+            return list(rows)
+        except UnicodeDecodeError as error:
+            raise csvfile.not_text(source, error) from error
+        except csv.Error as error:
+            raise InputError(f"{source}: line {reader.line_num:,}: {error}") from error
+
+
+def _file_chunks(files: Files, entries: Sequence[Entry]) -> Callable[[], Iterator[Chunk]]:
+    def chunks() -> Iterator[Chunk]:
+        for start in range(0, len(entries), CHUNK):
+            yield FileChunk(files, tuple(entries[start : start + CHUNK]))
+
+    return chunks
+
+
+def pictures_by_name(files: Files) -> dict[str, list[Entry]]:
+    """The pictures by their path, their name, and their name without its suffix."""
+    found: dict[str, list[Entry]] = {}
+    for entry in files:
+        if entry.kind == "folder":
+            path = PurePosixPath(entry.path)
+            for name in {entry.path, path.name, path.stem}:
+                found.setdefault(name, []).append(entry)
+    return found
+
+
+def _picture(name: str, pictures: dict[str, list[Entry]], where: str) -> Entry:
+    found = pictures.get(name.removeprefix("./"), [])
+    if len(found) != 1:
+        what = "no picture" if not found else f"{len(found)} pictures"
+        raise InputError(f"{where}: found {what} called {name!r}, expected one")
+    return found[0]
