@@ -41,15 +41,7 @@ def read(
         raise InputError(
             f"{source}: found no header, expected the names of columns, image and label"
         )
-    image = csvfile.named(header, about.image, IMAGES, source, optional=False)
-    label = csvfile.named(header, about.label, LABELS, source, optional=True)
-    if label is None and len(header) == 2 and image is not None:  # noqa: PLR2004
-        label = 1 - image
-    if image is None:
-        raise InputError(
-            f"{source}: found the columns {listed(header)}, expected one called image; name "
-            f"it in dataset.yaml, such as image: {header[0]}"
-        )
+    image, label = _columns(header, about, source)
     if label is None:
         print(f"{source}: has no labels, so it is left out; make predict classifies it")
         return []
@@ -71,6 +63,20 @@ def read(
         Part(own, source, *encode_labels(labels[own]), _file_chunks(files, entries[own]))
         for own in entries
     ]
+
+
+def _columns(header: list[str], about: Description, source: str) -> tuple[int, int | None]:
+    """The column of the images, and that of the labels, None if there is none."""
+    image = csvfile.named(header, about.image, IMAGES, source, optional=False)
+    if image is None:
+        raise InputError(
+            f"{source}: found the columns {listed(header)}, expected one called image; name it in "
+            f"dataset.yaml, such as image: {header[0]}"
+        )
+    label = csvfile.named(header, about.label, LABELS, source, optional=True)
+    if label is None and len(header) == 2:  # noqa: PLR2004
+        label = 1 - image
+    return image, label
 
 
 def _rows(path: Path, source: str, delimiter: str) -> list[tuple[int, list[str]]]:
