@@ -86,13 +86,7 @@ def _pictures(files: Files, entry: Entry, wanted: str | None) -> Iterator[BytesC
     source, start = files.name(entry), 1
     file = _open(files, entry)
     column = _column(file, wanted, IMAGES, source)
-    batches = file.iter_batches(CHUNK, columns=[column])
-    while True:
-        with _telling_damage(source):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        rows = batch.column(0).to_pylist()
+    for rows in _batches(file, column, source):
         pictures: list[Any] = [row.get("bytes") if isinstance(row, dict) else row for row in rows]
         for number, picture in enumerate(pictures, start=start):
             if not isinstance(picture, bytes):
@@ -102,6 +96,18 @@ def _pictures(files: Files, entry: Entry, wanted: str | None) -> Iterator[BytesC
                 )
         yield BytesChunk(source, start, pictures)
         start += len(rows)
+
+
+def _batches(file: "ParquetFile", column: str, source: str) -> Iterator[list[Any]]:
+    """The values of a column, some rows at a time."""
+    batches = file.iter_batches(CHUNK, columns=[column])
+    while True:
+        with _telling_damage(source):
+            batch = next(batches, None)
+            rows = None if batch is None else batch.column(0).to_pylist()
+        if rows is None:
+            return
+        yield rows
 
 
 def _open(files: Files, entry: Entry) -> "ParquetFile":
@@ -122,7 +128,7 @@ def _telling_damage(source: str) -> Iterator[None]:
 
     try:
         yield
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError) as error:
         raise IntegrityError(
             f"{source}: is no Parquet file, or a damaged one ({one_line(error)})"
         ) from error

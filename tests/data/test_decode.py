@@ -74,7 +74,7 @@ def test_any_number_of_processes_makes_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pixels, "ALONE", 0)
-    folder = folder_of_noise(tmp_path, 700)
+    folder = folder_of_noise(tmp_path, 300)
     results = []
     for processes in (1, 2, 3):
         monkeypatch.setattr(pixels, "_cores", lambda processes=processes: processes)

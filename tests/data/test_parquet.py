@@ -114,7 +114,13 @@ def test_refused(case: str, tmp_path: Path) -> None:
 WHOLE = table({"image": CELLS, "label": LABELS})
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", WHOLE[:-20], WHOLE[:100] + WHOLE[120:]])
+NOT_TEXT = table({"image": [{"bytes": SHADES[0], "path": "abcd"}], "label": ["abcd"]})
+NOT_TEXT = NOT_TEXT.replace(b"abcd", b"\xff" * 4)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", WHOLE[:-20], WHOLE[:100] + WHOLE[120:], NOT_TEXT]
+)
 def test_damaged(content: bytes, tmp_path: Path) -> None:
     write(tmp_path, {"own/train.parquet": content})
     with pytest.raises(IntegrityError) as error:
