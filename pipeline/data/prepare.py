@@ -98,21 +98,14 @@ def _upright_and_plain(image: Image.Image) -> Image.Image:
         image = ImageOps.exif_transpose(image)
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I"):  # 16 bits
-        return Image.fromarray(_high_byte(np.asarray(image)))
-    if image.mode == "F":
-        raise PictureError("has pixels that are fractions, expected whole numbers")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise PictureError("has pixels of 32 bits, expected 8 or 16")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _high_byte(pixels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """(height, width) of 16 bits to 8."""
-    if pixels.min() < 0 or pixels.max() > np.iinfo(np.uint16).max:
-        raise PictureError("has pixels of more than 16 bits")
-    return (pixels.astype(np.uint16) >> 8).astype(np.uint8)
 
 
 def in_colour(image: Image.Image) -> bool:

@@ -131,10 +131,13 @@ REFUSED = {
     "PDF": (b"%PDF-1.7", "is none of"),
     "PPM, which is not read": (encoded(GREY, "PPM"), "is none of"),
     "cut off": (encoded(Image.new("L", (99, 99)), "JPEG")[:-50], "is damaged (image file is trunc"),
-    "fractions": (encoded(Image.new("F", (2, 2)), "TIFF"), "has pixels that are fractions"),
-    "more than 16 bits": (
-        encoded(Image.new("I", (2, 2), 1 << 16), "TIFF"),
-        "has pixels of more than 16 bits",
+    "fractions": (
+        encoded(Image.new("F", (2, 2)), "TIFF"),
+        "has pixels of 32 bits, expected 8 or 16",
+    ),
+    "whole numbers of 32 bits": (
+        encoded(Image.new("I", (2, 2), 255), "TIFF"),
+        "has pixels of 32 bits, expected 8 or 16",
     ),
     "wide": (encoded(Image.new("1", (20_001, 1)), "PNG"), "has 1 rows and 20,001 columns"),
     "large": (encoded(Image.new("1", (12_000, 9000)), "PNG"), "and at most 100,000,000 pixels"),
