@@ -89,7 +89,7 @@ restore: setup ## Go back to the committed parameters and results
 	@! git rev-parse --quiet --verify MERGE_HEAD > /dev/null || { echo 'a merge is in progress: conclude it, or' \
 	'abandon it with git merge --abort; make restore would drop the other side' >&2; exit 2; }
 	git restore --source=HEAD --staged --worktree params.yaml dvc.lock metrics
-	dvc checkout --quiet --allow-missing
+	dvc checkout --quiet --allow-missing download preprocess train evaluate
 	@dvc status --quiet || echo 'some of data/ and models/ is not as committed: make repro brings it back'
 
 verify: setup ## Check that the committed results come out again

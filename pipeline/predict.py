@@ -5,6 +5,7 @@ path or the row's number from 1, its class, and the probability that the model g
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ import numpy as np
 
 from pipeline import paths
 from pipeline.artifacts import csv_bytes, write_output
-from pipeline.data import files, table
+from pipeline.data import csvfile, files, table
 from pipeline.data.datasets import Description
 from pipeline.data.files import Entry, Files
 from pipeline.data.parts import Chunk, FileChunk, Part
 from pipeline.data.pixels import decode_into
 from pipeline.data.sources import Labelled
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.program import Parser, emit, run
 from pipeline.score import predictions_of
 from pipeline.training import inference
@@ -44,7 +45,7 @@ def images_in(location: Path, model_shape: tuple[int, ...]) -> Images:
 
     Args:
         location: where they are.
-        model_shape: of the images that the model takes, which those of a table must have.
+        model_shape: of the images that the model takes.
 
     Raises:
         InputError: there are none.
@@ -52,16 +53,24 @@ def images_in(location: Path, model_shape: tuple[int, ...]) -> Images:
     if not location.exists():
         raise InputError(f"{location}: no such file or folder")
     if location.suffix == ".csv":
-        read = table.pixel_table(location, str(location), Description(shape=list(model_shape)))
-        count = sum(1 for _ in read.lines())
-        return Images(
-            [str(row) for row in range(1, count + 1)], _part(location, count, read.chunks)
-        )
+        read = table.pixel_table(location, str(location), _described(location, model_shape))
+        names = [str(row) for row, _ in enumerate(read.lines(), start=1)]
+        return Images(names, _part(location, len(names), read.chunks))
     found = [path for path in files.walk(location) if files.kind_of(path) == "folder"]
     if not found:
-        raise InputError(f"{location}: found no picture and no table, expected some")
+        raise InputError(
+            f"{location}: found no picture, expected some; a table is given by its own name"
+        )
     root = location if location.is_dir() else location.parent
     return Images(found, _part(location, len(found), partial(_chunks, Files(root), found)))
+
+
+def _described(location: Path, model_shape: tuple[int, ...]) -> Description:
+    """The shape of the images in a table: the model's if it fits, else they are square."""
+    columns = len(csvfile.first_rows(location, str(location))[0])
+    if math.prod(model_shape) in (columns, columns - 1):
+        return Description(shape=list(model_shape))
+    return Description()
 
 
 def _part(location: Path, count: int, chunks: Callable[[], Iterator[Chunk]]) -> Part:
@@ -89,6 +98,8 @@ def classify(model: Path, location: Path) -> tuple[list[tuple[str, str, float]],
     """
     about, shape = inference.about(model), inference.input_shape(model)
     class_names = np.array(about.get("class_names", []))
+    if not len(class_names):
+        raise InputError(f"{model}: does not say its class names, expected a model of dvc repro")
     images = images_in(location, shape)
     with TemporaryDirectory() as folder:
         scratch = Path(folder, "pixels")
@@ -120,6 +131,8 @@ def main(options: argparse.Namespace) -> int:
             f"--header: found {options.header!r}, expected 2 or 3 names, such as ImageId,Label"
         )
     rows, broken = classify(options.model, options.location)
+    classes = inference.about(options.model)["class_names"]
+    print(f"{options.model} knows the classes {listed(classes)}", file=sys.stderr)
     shown = [(name, label, f"{sure:.6f}")[: len(header)] for name, label, sure in rows]
     content = csv_bytes(header, shown)
     if options.csv is None:
@@ -130,10 +143,18 @@ def main(options: argparse.Namespace) -> int:
     return InputError.exit_code if broken else 0
 
 
+def _location(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("found nothing, expected make predict FILES=FOLDER")
+    return Path(text)
+
+
 def parser() -> Parser:
     """The arguments."""
     arguments = Parser("pipeline.predict", __doc__)
-    arguments.add_argument("location", type=Path, help="a folder of pictures, a picture or a .csv")
+    arguments.add_argument(
+        "location", type=_location, help="a folder of pictures, a picture or a .csv"
+    )
     arguments.add_argument(
         "--csv", type=Path, metavar="FILE", help="where to write the table (default: print it)"
     )

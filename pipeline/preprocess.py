@@ -144,9 +144,14 @@ def _without_duplicates(splits: dict[str, Positions], pixels: Pixels) -> Positio
 def _tell(duplicates: dict[str, int], params: Preprocess) -> None:
     found = [f"{count:,} {name.replace('_', ' ')}" for name, count in duplicates.items() if count]
     if found:
+        print(f"the same picture in two splits: {', '.join(found)}")
+    if any(count and name.startswith("train") for name, count in duplicates.items()):
         removed = params.duplicates == "remove"
-        what = "removed from training" if removed else "preprocess.duplicates: remove drops them"
-        print(f"the same picture in two splits: {', '.join(found)}; {what}")
+        print(
+            "  those of training are left out"
+            if removed
+            else "  preprocess.duplicates: remove leaves out those of training"
+        )
 
 
 def _write(
@@ -159,6 +164,10 @@ def _write(
         for name, positions in splits.items()
     }
     _check_every_class(labels[splits["train"]], labelled, "training image")
+    for name in ("validation", "test"):
+        without = [names[index] for index, count in enumerate(counts[name]) if not count]
+        if without:
+            print(f"{name}: no image of class {listed(without)}")
     levels = np.zeros(LEVELS, np.int64)  # how many pixels of the training images have each value
     writers = {name: SplitWriter(folder / name) for name in splits}
     for name, positions in splits.items():

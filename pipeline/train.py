@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.training.checkpoint import Checkpoint
     from pipeline.training.progress import Progress
 
+FEW_STEPS = 500  # of Keras's moving averages, in which the initial value then still has 0.7%
 MEMORY_SHARE = 0.25  # of the machine's memory: a larger training set is read from disk
 
 
@@ -91,6 +92,7 @@ def train(
         f"{model.name}: {network.count_params():,} weights, "
         f"{len(training.labels):,} training images, {len(validation.labels):,} validation images"
     )
+    _warn_of_few_steps(network, params.epochs * -(-len(training.labels) // params.batch_size))
     with _reporting(Progress(params.epochs), checkpoint) as progress:
         history = fit(
             network,
@@ -149,6 +151,18 @@ def class_weights(params: Train, training: Split) -> NDArray[np.float32] | None:
         f"over the images: loss is weighted, val_loss is not"
     )
     return weights
+
+
+def _warn_of_few_steps(network: "keras.Model", steps: int) -> None:
+    """Says so if batch normalization has not seen enough when training ends."""
+    import keras
+
+    normalized = any(isinstance(one, keras.layers.BatchNormalization) for one in network.layers)
+    if normalized and steps < FEW_STEPS:
+        print(
+            f"{steps:,} steps are few for batch normalization, so validation may lag far behind "
+            f"training;\n  more train.epochs or a smaller train.batch_size help"
+        )
 
 
 @contextmanager

@@ -198,6 +198,17 @@ def test_experiments_outside_the_workspace(own: Workspace, tmp_path: Path) -> No
     assert len(names) == 5
 
 
+@pytest.mark.long(*CONCERNED, "dvc.yaml")
+def test_each_size_is_made_anew(own: Workspace, tmp_path: Path) -> None:
+    """DVC's run cache leaves every key out that is called size."""
+    workspace = own.copy(tmp_path / "repository")
+    for size in (24, 16, 24):
+        workspace.set("preprocess.size", size)
+        workspace.run("dvc", "repro", "preprocess")
+        metrics = json.loads((workspace.root / "metrics/preprocess.json").read_text())
+        assert metrics["shape"] == [size, size, 3]
+
+
 def test_a_name_without_a_folder(fresh: Workspace, tmp_path: Path) -> None:
     workspace = fresh.copy(tmp_path / "repository")
     workspace.set("dataset.name", "digitz")

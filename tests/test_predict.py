@@ -58,7 +58,7 @@ def test_pictures_of_any_size_beside_broken_ones(
 REFUSED = {
     "nothing there": ("nowhere", "nowhere: no such file or folder"),
     "no picture": (".", "found no data"),
-    "another size": ("wide.csv", "wide.csv: found 6 columns of pixels, expected 64"),
+    "another size": ("wide.csv", "wide.csv: found 6 columns of pixels, which make no square image"),
     "header": (("one.png", "--header", "a"), "--header: found 'a', expected 2 or 3 names"),
     "broken": ("broken.png", "broken.png: found no picture that can be read"),
     "model": (("one.png", "--model", "one.png"), "one.png: is no Keras model"),

@@ -2,6 +2,7 @@
 
 import ast
 import zipfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,18 @@ def test_tensorflow_is_imported_only_where_it_is_needed() -> None:
     for module in PROGRAMS.keys() - with_tensorflow:
         if module.startswith("pipeline."):
             assert not [file for file in closure(program(module)) if file.parent.name == "training"]
+
+
+def test_no_parameter_is_out_of_sight_of_the_run_cache() -> None:
+    def keys(section: dict[str, Any], prefix: str = "") -> Iterator[str]:
+        for name, value in section.items():
+            yield f"{prefix}{name}"
+            yield from keys(value, f"{prefix}{name}.") if isinstance(value, dict) else ()
+
+    params: Any = read_yaml((REPOSITORY / "params.yaml").read_bytes(), "params.yaml")
+    left_out = {key for key in keys(params) if key.split(".")[-1] in ("size", "nfiles")}
+    listed = {key for stage in PIPELINE["stages"].values() for key in stage["params"]}
+    assert left_out <= listed  # StageCache of DVC hashes what is listed under its full name
 
 
 def test_metrics_and_plots_are_in_git() -> None:

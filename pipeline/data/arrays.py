@@ -91,7 +91,7 @@ def _check_images(images: Stored) -> None:
     if images.dtype.kind not in "bui":
         raise InputError(
             f"{images.source}: found pixels of type {images.dtype}, expected whole numbers from 0 "
-            f"to {BYTE}; store them as uint8"
+            f"to {BYTE}; multiply those from 0 to 1 by {BYTE}, and store them as uint8"
         )
 
 
@@ -130,7 +130,8 @@ def _labels(labels: Stored, column: int | None) -> NDArray[Any]:
         if values.shape[1] > 1 and column is None:
             raise InputError(
                 f"{labels.source}: found labels of shape {labels.shape}, expected one for each "
-                f"image; name a column in dataset.yaml, such as label: 0"
+                f"image: the argmax of each row if they are one-hot, or a column that dataset.yaml "
+                f"names, such as label: 0"
             )
         if not -values.shape[1] <= (column or 0) < values.shape[1]:
             raise InputError(

@@ -14,13 +14,14 @@ import re
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from pipeline.errors import InputError, IntegrityError
+from pipeline.errors import InputError, IntegrityError, listed
 from pipeline.program import printable
 from pipeline.records import one_line
 
@@ -42,6 +43,7 @@ PATTERNS = (
     (re.compile(r"(idx\d.*|ubyte|\.idx)(\.gz)?$"), "idx"),
     (re.compile(r"(data|test)_batch.*\.bin$"), "cifar"),
 )
+ABOUT = {"CITATION", "LICENSE", "README", "Thumbs", "dataset", "desktop"}  # no data, but expected
 NO_DATA = {"__MACOSX"}  # folders that programs leave
 GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 CHANGED = " since the stage download listed it; run dvc repro when nothing writes there any more"
@@ -182,10 +184,14 @@ def kind_of(path: str) -> str | None:
     return next((kind for pattern, kind in PATTERNS if pattern.search(name)), None)
 
 
-def walk(location: Path) -> Iterator[str]:
+def walk(location: Path, others: Counter[str] | None = None) -> Iterator[str]:
     """The data files below a folder in the order of their paths, or the only file.
 
-    Hidden files, dataset.yaml and files of other kinds, such as README.md, are left out.
+    Hidden files, dataset.yaml and files of other kinds are left out.
+
+    Args:
+        location: the folder or the file.
+        others: counts the files of other kinds by their suffix.
 
     Raises:
         InputError: a folder holds no data, or something there cannot be used.
@@ -193,11 +199,12 @@ def walk(location: Path) -> Iterator[str]:
     if location.is_file():
         yield location.name
         return
-    if not (yield from _walk(str(location), "")):
+    others = Counter() if others is None else others
+    if not (yield from _walk(str(location), "", others)):
         raise InputError(f"{location}: found no data, expected pictures, a table or an archive")
 
 
-def _walk(folder: str, prefix: str) -> Generator[str, None, int]:
+def _walk(folder: str, prefix: str, others: Counter[str]) -> Generator[str, None, int]:
     """As `walk`; returns how many files there are."""
     count = 0
     with os.scandir(folder) as entries:
@@ -210,11 +217,13 @@ def _walk(folder: str, prefix: str) -> Generator[str, None, int]:
         path = f"{folder}/{name}"
         if is_folder:
             _check_name(path)
-            below = yield from _walk(path, f"{prefix}{name}/")
+            inside: Counter[str] = Counter()
+            below = yield from _walk(path, f"{prefix}{name}/", inside)
+            others += inside
             if not below:
                 raise InputError(
-                    f"{printable(path)}: found a folder without data, expected some in each; "
-                    f"remove it"
+                    f"{printable(path)}: found a folder without a file that can be read"
+                    f"{_of_kinds(inside)}; convert its files, or remove it"
                 )
             count += below
         elif not is_file:
@@ -223,7 +232,16 @@ def _walk(folder: str, prefix: str) -> Generator[str, None, int]:
             _check_name(path)
             yield f"{prefix}{name}"
             count += 1
+        elif name.rpartition(".")[0] not in ABOUT:
+            others[Path(name).suffix or name] += 1
     return count
+
+
+def _of_kinds(others: Counter[str]) -> str:
+    """What there is instead, as an addition to a message."""
+    return (
+        f" ({listed(f'{count:,} {suffix}' for suffix, count in others.items())})" if others else ""
+    )
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -270,12 +288,13 @@ def list_files(
     """
     root = location if location.is_dir() else location.parent
     count = total = 0
+    others: Counter[str] = Counter()
     with manifest.open("w", encoding="utf-8", newline="") as table:
         # Text is quoted, for a name may have a carriage return.
         writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(HEADER)
         try:
-            for path in walk(location):
+            for path in walk(location, others):
                 size, digest = _size_and_sha256(f"{root}/{path}")
                 writer.writerow((path, size, digest))
                 count, total = count + 1, total + size
@@ -285,6 +304,8 @@ def list_files(
                 f"{printable(str(error.filename))}: has gone while the files were listed; run dvc "
                 f"repro when nothing writes there any more"
             ) from error
+    if others:
+        print(f"{location}: files of other formats are left out{_of_kinds(others)}")
     return count, total, _sha256(manifest)
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from pipeline.data.datasets import Description
+from pipeline.data.datasets import DESCRIPTION, Description
 from pipeline.data.files import Files
 from pipeline.data.parts import Chunk, FileChunk, Part, SplitName, split_of
 from pipeline.errors import InputError
@@ -61,6 +61,12 @@ def read(files: Files, runs: list[Run], about: Description) -> list[Part]:
             )
         elif name not in left_out:
             places.setdefault(split, []).append((number, name))
+    missing = left_out - {name for run in runs for name in run.folder[start:]}
+    if missing:
+        raise InputError(
+            f"{files.root / DESCRIPTION}: leave_out: found {', '.join(sorted(missing))}, expected "
+            f"names of folders"
+        )
     return [_part(files, runs, split, where) for split, where in places.items()]
 
 

@@ -58,7 +58,7 @@ def read(
     named = {entry.path for some in entries.values() for entry in some}
     unnamed = {entry.path for some in pictures.values() for entry in some} - named
     if unnamed:
-        print(f"{source}: does not name {len(unnamed):,} pictures, which are left out")
+        print(f"{source}: left out what it does not name: {listed(sorted(unnamed))}")
     return [
         Part(own, source, *encode_labels(labels[own]), _file_chunks(files, entries[own]))
         for own in entries

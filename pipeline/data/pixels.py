@@ -160,7 +160,8 @@ def _tell_broken(found: _Found, how: str) -> None:
     broken, count = found.broken, found.count
     lines = [*broken, *([f"and {count - len(broken):,} more"] if count > len(broken) else [])]
     if how == "skip":
-        print(f"left out {count:,} pictures that cannot be read:", *lines, sep="\n  ")
+        what = "1 picture" if count == 1 else f"{count:,} pictures"
+        print(f"left out {what} that cannot be read:", *lines, sep="\n  ")
         return
     what = "preprocess.broken: skip leaves out what cannot be read"
     if count == 1:

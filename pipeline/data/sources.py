@@ -13,7 +13,7 @@ from pipeline.data.datasets import DESCRIPTION, Dataset, Description
 from pipeline.data.files import Files
 from pipeline.data.folder import Run
 from pipeline.data.parts import Chunk, Part
-from pipeline.errors import InputError, IntegrityError
+from pipeline.errors import InputError, IntegrityError, listed
 
 Reader = Callable[[Files, list[Run], Description], list[Part]]
 
@@ -65,6 +65,7 @@ def read(files: Files, dataset: Dataset) -> Labelled:
     if not parts:
         raise InputError(f"{files.root}: found no image with a label, expected some of each class")
     names, index_of = _classes(parts, dataset)
+    _check_left_out(parts, kind, dataset)
     labels = [
         np.array([index_of[value] for value in part.values], np.int64)[part.labels]
         for part in parts
@@ -115,6 +116,17 @@ def _classes(parts: Sequence[Part], dataset: Dataset) -> tuple[tuple[str, ...], 
     return names, index_of | left_out
 
 
+def _check_left_out(parts: Sequence[Part], kind: str, dataset: Dataset) -> None:
+    """Checks that the labels to leave out are in the data; a folder's reader does it itself."""
+    values = {value for part in parts for value in part.values}
+    missing = [label for label in map(str, dataset.about.leave_out) if label not in values]
+    if missing and kind != "folder":
+        raise InputError(
+            f"{dataset.description}: leave_out: found {listed(missing)}, expected labels in the "
+            f"data, such as {listed(_sorted(values))}"
+        )
+
+
 def _sorted(values: set[str]) -> list[str]:
     """Numbers by their value, else text by its characters."""
     try:
@@ -130,12 +142,14 @@ def _unknown_label(
     part = next(part for part in parts if value in part.values)
     position = int(np.flatnonzero(part.labels == part.values.index(value))[0])
     count = len(dataset.class_names)
-    numbers = [str(number) for number in range(1, count + 1)]
-    hint = "; they seem to count from 1, so name them by a mapping, {1: first, 2: second}"
+    if set(found) <= {str(number) for number in range(1, count + 1)}:
+        hint = "they seem to count from 1, so name them by a mapping, {1: first, 2: second}"
+    else:
+        hint = f"add it there; a mapping, {{{value}: new name}}, renames"
     message = (
-        f"{part.source}: found the label {value!r} at position {position:,}, expected one of the "
-        f"{count} in class_names of {dataset.description}, by its name or from 0 to {count - 1}"
-        f"{hint if set(found) <= set(numbers) else '; correct them, or leave it out there'}"
+        f"{part.source}: found the label {value!r}, first at image {position + 1:,}, expected one "
+        f"of the {count} in class_names of {dataset.description}, by its name or from 0 to "
+        f"{count - 1}; {hint}"
     )
     return (IntegrityError if dataset.mirrors else InputError)(message)
 

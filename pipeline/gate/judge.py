@@ -66,6 +66,8 @@ def compare(here: Source, baseline: Source) -> Verdict:
     ours, theirs = results.load(here), results.load(baseline)
     _check_comparable(ours, theirs, baseline.name)
     limits, notes = _limits(_gate_section(here), _gate_section(baseline))
+    if ours.dataset != theirs.dataset:
+        notes += (f"trained on another edition of {ours.dataset.get('dataset')}; same test images",)
     notes += definitions.changes(here, baseline)
     return verdict.decide(ours, theirs, limits, name=baseline.name, notes=notes)
 
@@ -89,10 +91,11 @@ def source_of(baseline: Commit) -> Source:
 
 
 def _check_comparable(here: Results, there: Results, baseline: str) -> None:
-    if here.dataset != there.dataset:
+    name, other = here.dataset.get("dataset"), there.dataset.get("dataset")
+    if name != other:
         raise InputError(
-            f"another dataset: {here.dataset.get('dataset')} here, {there.dataset.get('dataset')} "
-            f"in the {baseline}, or another edition of it; models are compared on the same images"
+            f"another dataset: {name} here, {other} in the {baseline}; models are compared on the "
+            f"same images"
         )
     ours, theirs = here.predictions, there.predictions
     if here.class_names != there.class_names or not np.array_equal(ours.labels, theirs.labels):

@@ -63,12 +63,12 @@ def test_any_names(tmp_path_factory: pytest.TempPathFactory, names: set[str]) ->
 
 REFUSED = {
     "nothing": ((), "found no data, expected pictures, a table or an archive"),
-    "an empty folder": (("mkdir own/cat",), "own/cat: found a folder without data, expected some"),
+    "an empty folder": (("mkdir own/cat",), "own/cat: found a folder without a file that can be"),
     "a folder of notes": (
         ("mkdir own/cat", "touch own/cat/README"),
         "own/cat: found a folder with",
     ),
-    "a folder of folders": (("mkdir -p own/cat/x/y",), "own/cat/x/y: found a folder without data"),
+    "a folder of folders": (("mkdir -p own/cat/x/y",), "own/cat/x/y: found a folder without"),
     "a link to nowhere": (("ln -s x own/a.png",), "own/a.png: is a link that leads nowhere"),
     "a link to itself": (("ln -s a.png own/a.png",), "own/a.png: is a link that leads nowhere"),
     "a link to a folder": (("ln -s .. own/a",), "own/a: is a link to a folder, expected files"),

@@ -182,12 +182,12 @@ REFUSED: dict[str, tuple[dict[str, bytes], str, str]] = {
     "columns": (
         {IDX_NAMES[1]: idx_bytes(COLUMNS)},
         "{}",
-        "found labels of shape (4, 8), expected one for each image; name a column in dataset.yaml",
+        "found labels of shape (4, 8), expected one for each image: the argmax of each row",
     ),
     "from 1": (
         {name: idx_bytes(array + 1) for name, array in zip(IDX_NAMES[1::2], BOTH, strict=True)},
         "class_names: [a, b]",
-        "found the label '2' at position 1, expected one of the 2 in class_names of ",
+        "found the label '2', first at image 2, expected one of the 2 in class_names of ",
     ),
     "one class": (
         {name: idx_bytes(array * 0) for name, array in zip(IDX_NAMES[1::2], BOTH, strict=True)},
@@ -202,7 +202,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], str, str]] = {
     "fractions": (
         {IDX_NAMES[0]: b"\0\0\x0d\3" + IMAGES[4:16] + bytes(48)},
         "{}",
-        "found pixels of type >f4, expected whole numbers from 0 to 255; store them as uint8",
+        "found pixels of type >f4, expected whole numbers from 0 to 255; multiply those",
     ),
 }
 

@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], Any, type[PipelineError], str]] = {
         {TEST_LABELS: idx_bytes(np.array([0, 2], np.uint8))},
         2,
         InputError,
-        "found the label '2' at position 1, expected one of the 2 in class_names",
+        "found the label '2', first at image 2, expected one of the 2 in class_names",
     ),
     "labels from 1": (
         {

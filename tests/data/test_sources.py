@@ -46,7 +46,7 @@ def test_class_names(case: str, tmp_path: Path) -> None:
 
 
 WRONG = {
-    "too few": ("class_names: [a, b]", "found the label '2' at position 2, expected one of the 2"),
+    "too few": ("class_names: [a, b]", "found the label '2', first at image 3, expected one of"),
     "too many": (
         "class_names: [a, b, c, d]",
         "no image of class d, expected some of each of the 4",

@@ -180,7 +180,7 @@ def test_pictures_that_no_row_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     table = lines("id,label", *(f"{name},{int(name) % 2}" for name in NAMES[:6]))
     splits = read(write(tmp_path, {"own/labels.csv": table, **PICTURES}), test=2, validation=2)
     assert sum(len(split.labels) for split in splits.values()) == 6
-    assert "labels.csv: does not name 2 pictures, which are left out" in capsys.readouterr().out
+    assert "labels.csv: left out what it does not name: " in capsys.readouterr().out
 
 
 REFUSED: dict[str, tuple[bytes | str, str, str]] = {

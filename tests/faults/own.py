@@ -180,7 +180,7 @@ FOLDERS = [
     Own(
         "a folder of a class is empty",
         pets_and(lambda folder: (folder / "owl").mkdir()),
-        f"{OWN}/owl: found a folder without data, expected some in each; remove it",
+        f"{OWN}/owl: found a folder without a file that can be read; convert its files",
         stage="download",
     ),
     Own(
@@ -299,7 +299,7 @@ TABLES = [
     Own(
         "a label is no number, and class_names are a list",
         csv_file("owl,2,3,4,5", about="class_names: [cat, dog]\n"),
-        f"{OWN}/train.csv: found the label 'owl' at position 8, expected one of the 2 in class_na",
+        f"{OWN}/train.csv: found the label 'owl', first at image 9, expected one of the 2 in cla",
     ),
     Own(
         "labels count from 1",
