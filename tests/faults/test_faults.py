@@ -35,7 +35,7 @@ KINDS = {
 FAULTS = {fault.what: fault for kind in KINDS.values() for fault in kind.FAULTS}
 PAGE = REPOSITORY / "docs/faults.md"
 HEAD = """# Faults
-What goes wrong, and what the program named first makes of it when it is run by itself: the exit
+What goes wrong, and how the program at the start of a row ends when it is run by itself: its exit
 code, and a part of what it prints. In every row the files that were there stay as they were, none
 is half-written, and once the cause is gone the next plain `dvc repro` ends with the same bytes as
 if nothing had happened. (A SIGKILL during a replacement may leave a hidden folder next to the
