@@ -125,7 +125,7 @@ def _chunks(files: Files, runs: Sequence[Run], chosen: set[int]) -> Iterator[Chu
     entries = iter(files)
     kept = (
         entry
-        for number, run in enumerate(runs)
+        for number, run in enumerate(runs[: max(chosen) + 1])
         for entry in islice(entries, run.count)
         if number in chosen
     )

@@ -130,7 +130,7 @@ def prepare(image: Image.Image, how: Preparation) -> NDArray[np.uint8]:
         image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     else:
         image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=_border(image))
-    return np.asarray(image)
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(how.shape)
 
 
 def _border(image: Image.Image) -> int | tuple[int, ...]:
