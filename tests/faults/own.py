@@ -126,12 +126,12 @@ PICTURES = [
     Own(
         "a picture has no pixel",
         one_picture(png_of_size(0, 2)),
-        f"{OWN}/cat/1.png: is none of PNG, JPEG, WEBP, BMP, GIF, TIFF, or is damaged",
+        f"{OWN}/cat/1.png: is damaged (",
     ),
     Own(
         "a picture promises 50,000 pixels a side",
         one_picture(png_of_size(50_000, 50_000)),
-        f"{OWN}/cat/1.png: has too many pixels, expected at most 100,000,000",
+        f"{OWN}/cat/1.png: has 50,000 rows and 50,000 columns, expected 1 to 20,000 of each and at",
     ),
     Own(
         "a picture promises 50,000 columns",
