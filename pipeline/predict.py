@@ -20,7 +20,7 @@ from pipeline.artifacts import csv_bytes, write_output
 from pipeline.data import csvfile, files, table
 from pipeline.data.datasets import Description
 from pipeline.data.files import Entry, Files
-from pipeline.data.parts import Chunk, FileChunk, Part
+from pipeline.data.parts import Chunk, Part, file_chunks
 from pipeline.data.pixels import decode_into
 from pipeline.data.sources import Labelled
 from pipeline.errors import InputError, listed
@@ -29,7 +29,6 @@ from pipeline.score import predictions_of
 from pipeline.training import inference
 
 HEADER = ("image", "class", "probability")
-CHUNK = 128  # pictures
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,8 @@ def images_in(location: Path, model_shape: tuple[int, ...]) -> Images:
             f"{location}: found no picture, expected some; a table is given by its own name"
         )
     root = location if location.is_dir() else location.parent
-    return Images(found, _part(location, len(found), partial(_chunks, Files(root), found)))
+    entries = [Entry(path) for path in found]
+    return Images(found, _part(location, len(found), partial(file_chunks, Files(root), entries)))
 
 
 def _described(location: Path, model_shape: tuple[int, ...]) -> Description:
@@ -75,11 +75,6 @@ def _described(location: Path, model_shape: tuple[int, ...]) -> Description:
 
 def _part(location: Path, count: int, chunks: Callable[[], Iterator[Chunk]]) -> Part:
     return Part("test", str(location), np.zeros(count, np.int32), ("",), chunks)
-
-
-def _chunks(root: Files, found: list[str]) -> Iterator[Chunk]:
-    for start in range(0, len(found), CHUNK):
-        yield FileChunk(root, tuple(map(Entry, found[start : start + CHUNK])))
 
 
 def classify(model: Path, location: Path) -> tuple[list[tuple[str, str, float]], int]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import InputError, listed
 
@@ -48,8 +49,16 @@ def named(
     return others[0] if len(others) == 1 and len(header) >= FEWEST else None
 
 
-def first_rows(path: Path, source: str) -> tuple[list[str], list[str] | None, str]:
-    """The values of the first row, the same if it is a header, and the delimiter.
+class FirstRows(NamedTuple):
+    """How a CSV file begins."""
+
+    first: list[str]  # the values of the first row
+    header: list[str] | None  # the same if it is a header
+    delimiter: str
+
+
+def first_rows(path: Path, source: str) -> FirstRows:
+    """How a CSV file begins.
 
     Raises:
         InputError: there are no rows.
@@ -63,7 +72,7 @@ def first_rows(path: Path, source: str) -> tuple[list[str], list[str] | None, st
     is_header = len(set(numbers)) == len(numbers) < len(first)  # pixels repeat, names do not
     if is_header and not next(lines(path, source, skip=True), (0, ""))[1]:
         raise InputError(f"{source}: found a header alone, expected rows below it")
-    return first, first if is_header else None, delimiter
+    return FirstRows(first, first if is_header else None, delimiter)
 
 
 def is_number(value: str) -> bool:

@@ -8,10 +8,8 @@ import numpy as np
 
 from pipeline.data.datasets import DESCRIPTION, Description
 from pipeline.data.files import Files
-from pipeline.data.parts import Chunk, FileChunk, Part, SplitName, split_of
+from pipeline.data.parts import Chunk, Part, SplitName, file_chunks, split_of
 from pipeline.errors import InputError
-
-CHUNK = 128  # pictures
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,15 @@ def read(files: Files, runs: list[Run], about: Description) -> list[Part]:
     """
     left_out = set(map(str, about.leave_out))
     start = _start(runs)
-    splits = [
-        split_of(name) for name in sorted({run.folder[start] for run in runs if run.folder[start:]})
-    ]
-    with_splits = "train" in splits and None not in splits
-    if any(splits) and not with_splits and len(splits) > 1:
-        _check_no_mixture(files, runs, start)
+    tops = sorted({run.folder[start] for run in runs if run.folder[start:]})
+    others = [name for name in tops if not split_of(name)]
+    with_splits = "train" in map(split_of, tops)
+    if with_splits and others:
+        known = [name for name in tops if split_of(name)]
+        raise InputError(
+            f"{files.root}: found the folders {', '.join(known)} and also {', '.join(others[:4])}, "
+            f"expected the splits alone or the classes alone"
+        )
     places: dict[SplitName, list[tuple[int, str]]] = {}  # of each run: its number and its class
     for number, run in enumerate(runs):
         split, name = _place(files, run, start, with_splits=with_splits)
@@ -99,17 +100,6 @@ def _place(
     return split, names[0]
 
 
-def _check_no_mixture(files: Files, runs: list[Run], start: int) -> None:
-    tops = sorted({run.folder[start] for run in runs if run.folder[start:]})
-    known = [name for name in tops if split_of(name)]
-    others = [name for name in tops if not split_of(name)]
-    if "train" in map(split_of, known):
-        raise InputError(
-            f"{files.root}: found the folders {', '.join(known)} and also {', '.join(others[:4])}, "
-            f"expected the splits alone or the classes alone"
-        )
-
-
 def _part(files: Files, runs: list[Run], split: SplitName, places: list[tuple[int, str]]) -> Part:
     values = tuple(sorted({name for _, name in places}))
     position = {name: index for index, name in enumerate(values)}
@@ -129,5 +119,4 @@ def _chunks(files: Files, runs: Sequence[Run], chosen: set[int]) -> Iterator[Chu
         for entry in islice(entries, run.count)
         if number in chosen
     )
-    while batch := tuple(islice(kept, CHUNK)):
-        yield FileChunk(files, batch)
+    return file_chunks(files, kept)

@@ -1,18 +1,17 @@
 """A CSV table that names pictures beside it: a path or a name, and a label in each row."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pipeline.data import csvfile
 from pipeline.data.csvfile import LABELS
 from pipeline.data.datasets import Description
 from pipeline.data.files import Entry, Files
-from pipeline.data.parts import Chunk, FileChunk, Part, SplitName, encode_labels, split_of
+from pipeline.data.parts import Part, SplitName, encode_labels, file_chunks, split_of
 from pipeline.errors import InputError, listed
 
 IMAGES = ("image", "path", "file", "filename", "file_name", "filepath", "image_path", "id")
-CHUNK = 128  # pictures
 
 
 def read(
@@ -60,7 +59,7 @@ def read(
     if unnamed:
         print(f"{source}: left out what it does not name: {listed(sorted(unnamed))}")
     return [
-        Part(own, source, *encode_labels(labels[own]), _file_chunks(files, entries[own]))
+        Part(own, source, *encode_labels(labels[own]), partial(file_chunks, files, entries[own]))
         for own in entries
     ]
 
@@ -90,14 +89,6 @@ def _rows(path: Path, source: str, delimiter: str) -> list[tuple[int, list[str]]
             raise csvfile.not_text(source, error) from error
         except csv.Error as error:
             raise InputError(f"{source}: line {reader.line_num:,}: {error}") from error
-
-
-def _file_chunks(files: Files, entries: Sequence[Entry]) -> Callable[[], Iterator[Chunk]]:
-    def chunks() -> Iterator[Chunk]:
-        for start in range(0, len(entries), CHUNK):
-            yield FileChunk(files, tuple(entries[start : start + CHUNK]))
-
-    return chunks
 
 
 def pictures_by_name(files: Files) -> dict[str, list[Entry]]:

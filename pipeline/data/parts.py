@@ -1,8 +1,9 @@
 """What a reader finds: the images of each split with their labels, to be decoded later."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from pipeline.data.files import Entry, Files
 
 SplitName = Literal["train", "validation", "test", "all"]  # all: the data do not say
+
+PICTURES_AT_ONCE = 128  # in a chunk
 
 SPLITS: dict[str, SplitName] = {
     "train": "train",
@@ -93,6 +96,13 @@ class FileChunk(Pictures):
     def name(self, number: int) -> str:
         """As `Pictures`."""
         return self.files.name(self.entries[number])
+
+
+def file_chunks(files: Files, entries: Iterable[Entry]) -> Iterator[FileChunk]:
+    """Pictures in files of their own, some at a time."""
+    iterator = iter(entries)
+    while batch := tuple(islice(iterator, PICTURES_AT_ONCE)):
+        yield FileChunk(files, batch)
 
 
 @dataclass(frozen=True)

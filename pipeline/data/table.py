@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.data import csvfile, listing
 from pipeline.data.arrays import BYTE, COLOUR
-from pipeline.data.csvfile import FEWEST, LABELS
+from pipeline.data.csvfile import FEWEST, LABELS, FirstRows
 from pipeline.data.datasets import Description
 from pipeline.data.files import Entry, Files
 from pipeline.data.folder import Run
@@ -155,8 +155,9 @@ def pixel_table(path: Path, source: str, about: Description) -> Table:
     Raises:
         InputError: the column of the labels or the shape of the images cannot be told.
     """
-    first, header, delimiter = csvfile.first_rows(path, source)
-    label = _label_column(path, source, about)
+    begin = csvfile.first_rows(path, source)
+    first, header, delimiter = begin
+    label = _label_column(path, source, about, begin)
     count = len(first) - (label is not None)
     shape = tuple(about.shape or _shape(count, source))
     if math.prod(shape) != count:
@@ -179,9 +180,9 @@ def _shape(count: int, source: str) -> tuple[int, ...]:
     )
 
 
-def _label_column(path: Path, source: str, about: Description) -> int | None:
+def _label_column(path: Path, source: str, about: Description, begin: FirstRows) -> int | None:
     """The column of the labels; None if there is none."""
-    first, header, delimiter = csvfile.first_rows(path, source)
+    first, header, delimiter = begin
     columns = len(first)
     if isinstance(about.label, int):
         if not -columns <= about.label < columns:
