@@ -20,7 +20,7 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE CSV FILES HEADER JOBS METRIC MNIST NAME SEED SEEDS
+unexport BASELINE CSV FILES HEADER JOBS JSON METRIC MNIST NAME REV SEED SEEDS SHOW
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -98,8 +98,9 @@ verify: setup ## Check that the committed results come out again
 gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
 	python -m pipeline.gate $(call option,--baseline,BASELINE)
 
-predict: setup ## Classify pictures or a table: make predict FILES=FOLDER CSV=FILE
-	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--header,HEADER)
+predict: setup ## Classify pictures or a table: make predict FILES=FOLDER
+	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--header,HEADER) \
+		$(call option,--json,JSON) $(call option,--show,SHOW) $(call option,--rev,REV)
 
 report: setup ## Compare with pictures, report.html: make report BASELINE=REV
 	python -m pipeline.report $(call option,--baseline,BASELINE)

@@ -1,6 +1,6 @@
 """Arrays to figures, which `pipeline.artifacts.png_bytes` turns into pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline.records import Predictions
 from pipeline.score import confusion, most_confused
@@ -19,6 +20,7 @@ DARK = 0.7  # share of the most frequent mistake from which a cell gets white te
 GREY = 2  # dimensions of an image without colour
 MATRIX = 30  # classes up to which a whole confusion matrix is readable
 UPRIGHT = 2  # characters of the longest class name that is written horizontally under a matrix
+ANSWERED = 48  # pictures that are drawn with their answers
 LONGEST = 16  # characters of a class name that are shown
 
 
@@ -202,6 +204,42 @@ def mistakes(
     title = "Most confident mistakes" if len(images) else "No mistakes"
     figure.suptitle(title, x=0.06 / figure.get_figwidth(), ha="left")
     return figure
+
+
+def answers(
+    pictures: Sequence[Image.Image],
+    images: NDArray[np.uint8],
+    largest_pixel: int,
+    names: Sequence[str],
+    said: Sequence[str],
+) -> Figure:
+    """Pairs of what came in and what the model saw, with what it said.
+
+    Args:
+        pictures: M that came in, in grey or colour.
+        images: (M, height, width) or (M, height, width, 3) that the model saw.
+        largest_pixel: the value of full intensity.
+        names: M names of the pictures.
+        said: M answers.
+    """
+    columns = min(3, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.1 * rows))
+    grid = figure.subplots(rows, 2 * columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for number, (picture, image) in enumerate(zip(pictures, images, strict=True)):
+        came, saw = grid[2 * number : 2 * number + 2]
+        came.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255)
+        saw.imshow(drawable(image, largest_pixel), cmap="gray", vmin=0, vmax=max(1, largest_pixel))
+        came.set_title(_end(names[number]), fontsize=8)
+        saw.set_title(shortened(said[number]), fontsize=9, weight="bold")
+    return figure
+
+
+def _end(name: str) -> str:
+    """The last LONGEST characters of a path."""
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
 def drawable(image: NDArray[np.uint8], largest_pixel: int) -> NDArray[Any]:

@@ -1,171 +1,278 @@
-"""Classifies pictures, or the rows of a table of pixels, with the model of the last run.
+"""Classifies pictures, or the rows of a table of pixels, with a model file.
 
-They are prepared as the images that the model learned from. The result is a table: the picture's
-path or the row's number from 1, its class, and the probability that the model gives it.
+A picture is prepared like those that the model learned from: its file says how. The answer is a
+class, the probability that the model gives it, and the runners-up.
 """
 
 import argparse
-import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import numpy as np
+from scipy.special import softmax
 
 from pipeline import paths
-from pipeline.artifacts import csv_bytes, write_output
-from pipeline.data import csvfile, files, table
-from pipeline.data.datasets import Description
-from pipeline.data.files import Entry, Files
-from pipeline.data.parts import Chunk, Part, file_chunks
-from pipeline.data.pixels import decode_into
-from pipeline.data.sources import Labelled
+from pipeline.artifacts import csv_bytes, json_bytes, write_output
+from pipeline.data import inputs
+from pipeline.data.inputs import Images
+from pipeline.data.prepare import Preparation, Recipe
 from pipeline.errors import InputError, listed
-from pipeline.program import Parser, emit, run
-from pipeline.score import predictions_of
+from pipeline.program import Parser, emit, printable, run
+from pipeline.repository import dvc
 from pipeline.training import inference
 
-HEADER = ("image", "class", "probability")
+CONFIDENCE = 0.9  # below it an answer is called unsure
+ANSWERS = 3  # for an image: its class and the runners-up
+HEADER = ("image", "class", "probability", "second", "probability_2", "third", "probability_3")
+WIDEST = 60  # characters of a name in a table
 
 
 @dataclass(frozen=True)
-class Images:
-    """What to classify, not decoded yet."""
+class Model:
+    """A model file, and what it says of itself."""
 
-    names: list[str]
-    part: Part
+    path: Path
+    name: str  # for messages
+    class_names: tuple[str, ...]
+    largest_pixel: int  # what counts as full intensity
+    preparation: Preparation
 
+    @classmethod
+    def of(cls, path: Path, name: str) -> "Model":
+        """What the file at `path` says.
 
-def images_in(location: Path, model_shape: tuple[int, ...]) -> Images:
-    """The pictures in a folder, a picture, or the rows of a CSV table.
-
-    Args:
-        location: where they are.
-        model_shape: of the images that the model takes.
-
-    Raises:
-        InputError: there are none.
-    """
-    if not location.exists():
-        raise InputError(f"{location}: no such file or folder")
-    if location.suffix == ".csv":
-        read = table.pixel_table(location, str(location), _described(location, model_shape))
-        names = [str(row) for row, _ in enumerate(read.lines(), start=1)]
-        return Images(names, _part(location, len(names), read.chunks))
-    found = [path for path in files.walk(location) if files.kind_of(path) == "folder"]
-    if not found:
-        raise InputError(
-            f"{location}: found no picture, expected some; a table is given by its own name"
-        )
-    root = location if location.is_dir() else location.parent
-    entries = [Entry(path) for path in found]
-    return Images(found, _part(location, len(found), partial(file_chunks, Files(root), entries)))
+        Raises:
+            InputError: it is no model of this pipeline.
+        """
+        about = inference.about(path)
+        names = about.get("class_names")
+        recipes = {name: name for name in get_args(Recipe)}
+        if not names or about.get("prepare") not in recipes:
+            raise InputError(
+                f"{name}: does not say its classes, or how pictures are prepared for it, as models "
+                f"of this version do; dvc repro makes a new one"
+            )
+        height, width, *colour = inference.input_shape(path)
+        recipe: Recipe = recipes[about["prepare"]]
+        preparation = Preparation(height, width, 3 if colour else 1, recipe)
+        return cls(path, name, tuple(names), int(about["largest_pixel"]), preparation)
 
 
-def _described(location: Path, model_shape: tuple[int, ...]) -> Description:
-    """The shape of the images in a table: the model's if it fits, else they are square."""
-    columns = len(csvfile.first_rows(location, str(location))[0])
-    if math.prod(model_shape) in (columns, columns - 1):
-        return Description(shape=list(model_shape))
-    return Description()
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of an image."""
+
+    image: str
+    classes: tuple[str, ...]  # at most ANSWERS, the most probable first
+    probabilities: tuple[float, ...]
+
+    def cells(self) -> Iterator[str]:
+        """What a table says, see HEADER."""
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        yield from (self.image, *chain.from_iterable((name, f"{p:.6f}") for name, p in pairs))
+        yield from [""] * 2 * (ANSWERS - len(self.classes))
+
+    def shares(self) -> list[str]:
+        """The probabilities in percent; none is shown as 100%."""
+        return [f"{min(probability, 0.999):.1%}" for probability in self.probabilities]
 
 
-def _part(location: Path, count: int, chunks: Callable[[], Iterator[Chunk]]) -> Part:
-    return Part("test", str(location), np.zeros(count, np.int32), ("",), chunks)
-
-
-def classify(model: Path, location: Path) -> tuple[list[tuple[str, str, float]], int]:
-    """Classifies what is in `location`.
-
-    Args:
-        model: a `.keras` file, raw pixels to logits.
-        location: pictures or a table.
-
-    Returns:
-        For each image that could be read what it is called, its class, and the probability of
-        this class; and how many images could not be read.
+def classify(model: Model, images: Images) -> list[Answer]:
+    """The answer for each image.
 
     Raises:
-        InputError: there is no such model, or nothing to classify.
+        InputError: the model cannot be used.
     """
-    about, shape = inference.about(model), inference.input_shape(model)
-    class_names = np.array(about.get("class_names", []))
-    if not len(class_names):
-        raise InputError(f"{model}: does not say its class names, expected a model of dvc repro")
-    images = images_in(location, shape)
+    answers: list[Answer] = []
+    names = np.array(model.class_names)
+    for logits in inference.predict(model.path, images.pixels, len(names)):
+        probabilities = softmax(logits, axis=-1)  # (M, classes)
+        order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :ANSWERS]
+        answers += [
+            Answer(image, tuple(classes), tuple(values))
+            for image, classes, values in zip(
+                images.names[len(answers) :],
+                names[order].tolist(),
+                np.take_along_axis(probabilities, order, axis=-1).tolist(),
+                strict=False,
+            )
+        ]
+    return answers
+
+
+def as_text(answers: Sequence[Answer], confidence: float) -> str:
+    """A table for a terminal."""
+    rows = [("picture", "class", "", "or")]
+    for answer in answers:
+        (best, *others), (share, *rest) = answer.classes, answer.shares()
+        runners_up = ", ".join(f"{name} {value}" for name, value in zip(others, rest, strict=True))
+        unsure = "   unsure" if answer.probabilities[0] < confidence else ""
+        rows.append((printable(answer.image), best, share, runners_up + unsure))
+    widths = [min(WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
+    return "".join(
+        f"{image:{widths[0]}}  {best:{widths[1]}}  {share:>{widths[2]}}  {rest}".rstrip() + "\n"
+        for image, best, share, rest in rows
+    )
+
+
+def as_json(answers: Sequence[Answer], images: Images, model: Model, confidence: float) -> bytes:
+    """Everything that is known of each image."""
+    return json_bytes(
+        {
+            "model": model.name,
+            "classes": list(model.class_names),
+            "confidence": confidence,
+            "images": [
+                {
+                    "image": answer.image,
+                    "class": answer.classes[0],
+                    "probability": answer.probabilities[0],
+                    "unsure": answer.probabilities[0] < confidence,
+                    "runners_up": [
+                        {"class": name, "probability": probability}
+                        for name, probability in zip(
+                            answer.classes[1:], answer.probabilities[1:], strict=True
+                        )
+                    ],
+                }
+                for answer in answers
+            ],
+            "unread": images.unread,
+        }
+    )
+
+
+@contextmanager
+def _model(path: Path, revision: str | None) -> Iterator[Model]:
+    """The model at `path`, in a git revision if one is named."""
+    if revision is None:
+        yield Model.of(path, str(path))
+        return
     with TemporaryDirectory() as folder:
-        scratch = Path(folder, "pixels")
-        pixels = decode_into(
-            scratch,
-            Labelled((images.part,), images.part.labels.astype(np.int64), ("",)),
-            size=shape[:2],
-            channels=3 if shape[2:] else 1,
-            fit=about.get("fit", "pad"),
-            broken="skip",
+        found = Path(folder, path.name)
+        dvc("get", "--quiet", f"--rev={revision}", f"--out={found}", ".", str(path))
+        yield Model.of(found, f"{path} of {revision}")
+
+
+def _picture(images: Images, answers: Sequence[Answer], model: Model, confidence: float) -> bytes:
+    """What came in, what the model saw, and what it said."""
+    from pipeline import figures
+    from pipeline.artifacts import png_bytes
+
+    count = min(figures.ANSWERED, len(answers))
+    said = [
+        f"{answer.classes[0]}  {answer.shares()[0]}"
+        + (" unsure" if answer.probabilities[0] < confidence else "")
+        for answer in answers[:count]
+    ]
+    with figures.style():
+        figure = figures.answers(
+            [inputs.original(images, number) for number in range(count)],
+            images.pixels[:count],
+            model.largest_pixel,
+            images.names[:count],
+            said,
         )
-        readable = np.flatnonzero(pixels.healthy)
-        if not len(readable):
-            raise InputError(f"{location}: found no picture that can be read, expected some")
-        decoded = np.memmap(scratch, np.uint8, "r", shape=(len(readable), *shape))
-        logits = inference.predict(model, decoded, len(class_names))
-        found, _loss = predictions_of(logits, np.zeros(len(readable), np.intp))
-    names = [images.names[index] for index in readable]
-    classes = class_names[found.predicted].tolist()
-    rows = list(zip(names, classes, found.probability.tolist(), strict=True))
-    return rows, len(images.names) - len(rows)
+        return png_bytes(figure)
 
 
 def main(options: argparse.Namespace) -> int:
-    """Classifies, and writes or prints the table."""
+    """Classifies, and prints or writes the answers."""
     header = options.header.split(",")
     if not 1 < len(header) <= len(HEADER):
         raise InputError(
-            f"--header: found {options.header!r}, expected 2 or 3 names, such as ImageId,Label"
+            f"--header: found {options.header!r}, expected 2 to {len(HEADER)} names, such as "
+            f"ImageId,Label"
         )
-    rows, broken = classify(options.model, options.location)
-    classes = inference.about(options.model)["class_names"]
-    print(f"{options.model} knows the classes {listed(classes)}", file=sys.stderr)
-    shown = [(name, label, f"{sure:.6f}")[: len(header)] for name, label, sure in rows]
-    content = csv_bytes(header, shown)
-    if options.csv is None:
-        emit(content.decode(), sys.stdout)
-    else:
-        write_output(options.csv, content)
-        emit(f"{options.csv}: {len(rows):,} classified\n", sys.stdout)
-    return InputError.exit_code if broken else 0
+    with _model(options.model, options.rev) as model, TemporaryDirectory() as folder:
+        images = inputs.read(
+            options.locations,
+            model.preparation,
+            scratch=Path(folder, "pixels"),
+            split=options.split,
+        )
+        answers = classify(model, images)
+        written = {}
+        if options.csv:
+            rows = ([*answer.cells()][: len(header)] for answer in answers)
+            written[options.csv] = csv_bytes(header, rows)
+        if options.json:
+            written[options.json] = as_json(answers, images, model, options.confidence)
+        if options.show:
+            written[options.show] = _picture(images, answers, model, options.confidence)
+    for path, content in written.items():
+        write_output(path, content)
+        emit(f"{path}: {len(answers):,} classified\n", sys.stdout)
+    if not (options.csv or options.json):
+        emit(as_text(answers, options.confidence), sys.stdout)
+    unsure = sum(answer.probabilities[0] < options.confidence for answer in answers)
+    print(
+        f"{model.name} knows the classes {listed(model.class_names)}; {unsure:,} of "
+        f"{len(answers):,} answers are unsure, below {options.confidence:.0%}",
+        file=sys.stderr,
+    )
+    return InputError.exit_code if images.unread else 0
 
 
-def _location(text: str) -> Path:
+def _location(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("found nothing, expected make predict FILES=FOLDER")
-    return Path(text)
+    return text
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return share
 
 
 def parser() -> Parser:
     """The arguments."""
     arguments = Parser("pipeline.predict", __doc__)
-    arguments.add_argument(
-        "location", type=_location, help="a folder of pictures, a picture or a .csv"
+    add = arguments.add_argument
+    add(
+        "locations",
+        nargs="+",
+        type=_location,
+        metavar="FILE",
+        help="a picture, a folder, a pattern such as '*.png', a .csv table of pixels, or - for a "
+        "picture on standard input",
     )
-    arguments.add_argument(
-        "--csv", type=Path, metavar="FILE", help="where to write the table (default: print it)"
-    )
-    arguments.add_argument(
+    add("--csv", type=Path, metavar="FILE", help="write a table")
+    add("--json", type=Path, metavar="FILE", help="write everything that is known of each picture")
+    add("--show", type=Path, metavar="FILE", help="draw what came in, what the model saw and said")
+    add(
         "--header",
         default=",".join(HEADER),
         metavar="NAMES",
-        help="of the table; two names leave the probability out (default: %(default)s)",
+        help="of the table; it has as many columns as there are names (default: %(default)s)",
     )
-    arguments.add_argument(
+    add(
+        "--confidence",
+        type=_share,
+        default=CONFIDENCE,
+        metavar="P",
+        help="call answers of a lower probability unsure (default: %(default)s)",
+    )
+    add("--split", action="store_true", help="read several digits in a picture one by one")
+    add(
         "--model",
         type=Path,
         default=paths.MODEL,
         metavar="FILE",
         help="another model (default: %(default)s)",
     )
+    add("--rev", metavar="REV", help="the model of this git revision, from DVC's cache or remote")
     return arguments
 
 

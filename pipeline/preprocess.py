@@ -1,5 +1,6 @@
 """Stage 2: the images decoded, and split into training, validation and test images."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from pipeline import paths
 from pipeline.artifacts import json_bytes, remove, replacing_folder, write_files
 from pipeline.data import files, sources
 from pipeline.data.datasets import Dataset, find, verified
+from pipeline.data.handwriting import SIDE
 from pipeline.data.pixels import Pixels, decode_into
+from pipeline.data.prepare import Recipe
 from pipeline.data.sources import LEFT_OUT, Labelled
 from pipeline.data.split import SplitWriter, stratified
 from pipeline.errors import InputError, PipelineError, listed
@@ -39,6 +42,11 @@ def preprocess(
         InputError: an image or a label cannot be used, or a class lacks images in a split.
         IntegrityError: a file is not what its name says, has changed, or two do not fit.
     """
+    recipe: Recipe = dataset.about.prepare or params.fit
+    size, channels = params.size, params.channels
+    if recipe == "mnist":
+        size = SIDE if size == "common" else size
+        channels = 1 if channels == "auto" else channels
     try:
         found = files.files_of(dataset.location, raw)
         labelled = sources.read(found, dataset)
@@ -47,18 +55,19 @@ def preprocess(
             pixels = decode_into(
                 scratch,
                 labelled,
-                size=params.size,
-                channels=params.channels,
-                fit=params.fit,
+                size=size,
+                channels=channels,
+                recipe=recipe,
                 broken=params.broken,
             )
+            pixels.tell_broken(sys.stdout)
             if labelled.format != "folder":  # whose pictures are checked one by one
                 found.check()
             splits = _splits(labelled, pixels, params)
             duplicates = _duplicates(splits, pixels)
             if params.duplicates == "remove":
                 splits["train"] = _without_duplicates(splits, pixels)
-            description = _write(folder, labelled, pixels, splits)
+            description = _write(folder, labelled, pixels, splits, recipe)
             remove(scratch)
     except PipelineError as error:
         raise type(error)(f"{error}{_remedy(raw, dataset)}") from error
@@ -155,7 +164,7 @@ def _tell(duplicates: dict[str, int], params: Preprocess) -> None:
 
 
 def _write(
-    folder: Path, labelled: Labelled, pixels: Pixels, splits: dict[str, Positions]
+    folder: Path, labelled: Labelled, pixels: Pixels, splits: dict[str, Positions], recipe: Recipe
 ) -> dict[str, Any]:
     """Writes the splits, and returns what metrics/preprocess.json says of them."""
     names, labels = labelled.class_names, labelled.all_labels
@@ -179,7 +188,7 @@ def _write(
         print(f"{name}: {len(positions):,} images of {_size(pixels.shape)}")
     largest = int(np.flatnonzero(levels).max())
     for writer in writers.values():
-        writer.write_about(names, largest, pixels.fit)
+        writer.write_about(names, largest, recipe)
     return {
         "images": {name: _counts(of_class, names) for name, of_class in counts.items()},
         "shape": list(pixels.shape),

@@ -94,6 +94,9 @@ class Description(Section):
         description="height and width of the images in a table, such as [28, 28], with a third"
         " number, 3, for colour",
     )
+    prepare: Literal["mnist"] | None = Field(
+        default=None, description="mnist if pictures are digits to be brought into MNIST's form"
+    )
     transposed: bool = Field(
         default=False, description="true if images are stored column by column, else false"
     )

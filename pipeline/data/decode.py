@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline.data.parts import ArrayChunk, Chunk, Pictures
+from pipeline.data.parts import ArrayChunk, Chunk
 from pipeline.data.prepare import (
     PictureError,
     Preparation,
@@ -127,33 +127,28 @@ def decode(chunk: Chunk, task: Task) -> Decoded:
     healthy = np.zeros(len(content), np.bool_)
     result = Decoded(pixels, healthy, np.empty(0, np.uint64))
     with without_warnings():
-        for number, image in enumerate(_images(content, task)):
-            if isinstance(image, PictureError):
-                name = content.name(number) if isinstance(content, Pictures) else content.source
-                result.broken.append(f"{name}: {image}")
-                continue
-            width, height = image.size
-            result.sizes[height, width] += 1
-            result.colour |= task.refuse_colour and in_colour(image)
-            if task.resize or (height, width) == (how.height, how.width):
-                pixels[number] = prepare(image, how)
-                healthy[number] = True
+        images: Iterable[bytes | NDArray[np.uint8]] = content
+        for number, stored in enumerate(images):
+            try:
+                image = _image(stored, how if task.resize else None)
+                width, height = image.size
+                result.sizes[height, width] += 1
+                result.colour |= task.refuse_colour and in_colour(image)
+                if task.resize or (height, width) == (how.height, how.width):
+                    pixels[number] = prepare(image, how)
+                    healthy[number] = True
+            except PictureError as error:
+                result.broken.append(f"{content.name(number)}: {error}")
     result.pixels = pixels if healthy.all() else pixels[healthy]
     result.digests = _digests(result.pixels)
     return result
 
 
-def _images(content: Pictures | ArrayChunk, task: Task) -> Iterator[Image.Image | PictureError]:
-    """Each image, or what is wrong with it."""
-    if isinstance(content, ArrayChunk):
-        yield from map(Image.fromarray, content.pixels)
-        return
-    size = (task.preparation.height, task.preparation.width) if task.resize else None
-    for encoded in content:
-        try:
-            yield read_picture(encoded, size)
-        except PictureError as error:
-            yield error
+def _image(stored: bytes | NDArray[np.uint8], how: Preparation | None) -> Image.Image:
+    """A picture in a file, or pixels, as an image."""
+    if isinstance(stored, bytes):
+        return read_picture(stored, how)
+    return Image.fromarray(stored)
 
 
 def _digests(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -134,6 +134,13 @@ class ArrayChunk:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return iter(self.pixels)
+
+    def name(self, _number: int) -> str:
+        """Where it is, for messages."""
+        return self.source
+
     def load(self) -> "ArrayChunk":
         """As `Chunk`."""
         return self

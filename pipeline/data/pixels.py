@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pipeline.data.decode import Task, decode_all
 from pipeline.data.parts import ArrayChunk, Chunk, Pictures
 from pipeline.data.prepare import (
-    Fit,
     PictureError,
     Preparation,
+    Recipe,
     in_colour,
     read_picture,
     without_warnings,
@@ -40,7 +40,15 @@ class Pixels:
     shape: tuple[int, ...]  # of an image: (height, width), or (height, width, 3) in colour
     healthy: NDArray[np.bool_]  # (N,) which of all images could be read
     digests: NDArray[np.uint64]  # (N,) the same for the same pixels; 0 for one that is broken
-    fit: str  # how images of another size were fitted; empty if there were none
+    broken: list[str]  # a line for each of the first ones that could not be read
+
+    def tell_broken(self, stream: TextIO) -> None:
+        """Says which pictures could not be read, if any."""
+        count = int((~self.healthy).sum())
+        if count:
+            what = "1 picture" if count == 1 else f"{count:,} pictures"
+            lines = _and_more(self.broken, count)
+            print(f"left out {what} that cannot be read:", *lines, sep="\n  ", file=stream)
 
     def chunks(self, positions: NDArray[np.intp]) -> Iterator[NDArray[np.uint8]]:
         """Images at `positions` among all, in ascending order."""
@@ -71,7 +79,6 @@ class _Found:
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # height and width
     broken: list[str] = field(default_factory=list)  # a line for each of the first ones
-    count: int = 0  # of broken ones
 
 
 class _ColourFoundError(Exception):
@@ -84,7 +91,7 @@ def decode_into(
     *,
     size: Literal["common"] | int | Sequence[int],
     channels: Literal["auto", 1, 3],
-    fit: Fit,
+    recipe: Recipe,
     broken: Literal["refuse", "skip"],
 ) -> Pixels:
     """Decodes all images into a new file.
@@ -94,7 +101,7 @@ def decode_into(
         labelled: the images.
         size: their height and width, or common: what all have.
         channels: 1 for grey, 3 for colour, or auto: colour if any image is in colour.
-        fit: how images of another shape get into this size.
+        recipe: how images of another shape get into this size.
         broken: what to do about pictures that cannot be read.
 
     Raises:
@@ -107,7 +114,7 @@ def decode_into(
     )
     guessed: Literal[1, 3] = 3 if first.colour else 1
     task = Task(
-        Preparation(height, width, guessed if channels == "auto" else channels, fit),
+        Preparation(height, width, guessed if channels == "auto" else channels, recipe),
         resize=size != "common",
         refuse_colour=channels == "auto" and not first.colour,
     )
@@ -118,8 +125,8 @@ def decode_into(
     except _ColourFoundError:
         task = replace(task, preparation=replace(task.preparation, channels=3), refuse_colour=False)
         pixels, found = _decode_into(path, labelled, task, processes)
-    if found.broken:
-        _tell_broken(found, broken)
+    if found.broken and broken == "refuse":
+        _refuse_broken(pixels)
     if not task.resize:
         _check_sizes(found.sizes, labelled)
     return pixels
@@ -149,26 +156,23 @@ def _decode_into(
             file.write(np.ascontiguousarray(decoded.pixels).data)
             found.sizes += decoded.sizes
             found.broken = (found.broken + decoded.broken)[:SHOWN]
-            found.count += len(decoded.broken)
             start = end
     how = task.preparation
-    fitted = set(found.sizes) != {(how.height, how.width)}
-    return Pixels(path, how.shape, healthy, digests, how.fit if fitted else ""), found
+    return Pixels(path, how.shape, healthy, digests, found.broken), found
 
 
-def _tell_broken(found: _Found, how: str) -> None:
-    broken, count = found.broken, found.count
-    lines = [*broken, *([f"and {count - len(broken):,} more"] if count > len(broken) else [])]
-    if how == "skip":
-        what = "1 picture" if count == 1 else f"{count:,} pictures"
-        print(f"left out {what} that cannot be read:", *lines, sep="\n  ")
-        return
+def _refuse_broken(pixels: Pixels) -> None:
+    broken, count = pixels.broken, int((~pixels.healthy).sum())
     what = "preprocess.broken: skip leaves out what cannot be read"
     if count == 1:
         raise InputError(f"{broken[0]}; replace it, or {what}")
-    raise InputError(
-        "\n  ".join([f"{count:,} pictures cannot be read; replace them, or {what}:", *lines])
-    )
+    told = f"{count:,} pictures cannot be read; replace them, or {what}:"
+    raise InputError("\n  ".join([told, *_and_more(broken, count)]))
+
+
+def _and_more(broken: list[str], count: int) -> list[str]:
+    """A line for each broken picture, and one for those of `count` that have none."""
+    return [*broken, *([f"and {count - len(broken):,} more"] if count > len(broken) else [])]
 
 
 def _check_sizes(sizes: Counter[tuple[int, int]], labelled: Labelled) -> None:

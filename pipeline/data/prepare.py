@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
+from pipeline.data import handwriting
+from pipeline.data.handwriting import LARGEST
+
 PNG = b"\x89PNG\r\n\x1a\n"
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LONGEST = 20_000  # pixels of a side; what is longer is refused before it is decoded
@@ -24,7 +27,7 @@ WITH_DRAFT = ("JPEG", "MPO")
 WITH_ORIENTATION = ("JPEG", "MPO", "TIFF", "WEBP")  # formats that cameras write
 DRAFT = 2  # a JPEG is decoded at no less than so many times the size it is then reduced to
 
-Fit = Literal["pad", "crop", "stretch"]
+Recipe = Literal["pad", "crop", "stretch", "mnist"]
 
 
 class PictureError(Exception):
@@ -38,7 +41,7 @@ class Preparation:
     height: int
     width: int
     channels: Literal[1, 3]
-    fit: Fit = "pad"  # how an image of another shape gets into this one
+    recipe: Recipe = "pad"  # how an image of another shape gets into this one; see handwriting.py
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,13 +50,13 @@ class Preparation:
         return size if self.channels == 1 else (*size, 3)
 
 
-def read_picture(content: bytes, size: tuple[int, int] | None = None) -> Image.Image:
+def read_picture(content: bytes, how: Preparation | None = None) -> Image.Image:
     """A picture as it looks, upright and on white, in grey (mode L) or colour (RGB).
 
     Args:
         content: of a file in one of the FORMATS. Of an animation it is the first frame.
-        size: the height and width it is going to be reduced to, if that is known; a large JPEG is
-            then decoded at a fraction of its size.
+        how: it is going to be prepared, if that is known. A large JPEG is then decoded at a
+            fraction of its size; and light handwriting that is transparent elsewhere is on black.
 
     Raises:
         PictureError: it cannot be read.
@@ -63,11 +66,11 @@ def read_picture(content: bytes, size: tuple[int, int] | None = None) -> Image.I
     try:
         image = _open(content)
         _check_size(image)
-        if size and image.format in WITH_DRAFT:
-            largest = DRAFT * max(size)
+        if how and image.format in WITH_DRAFT:
+            largest = DRAFT * (LARGEST if how.recipe == "mnist" else max(how.height, how.width))
             image.draft(None, (largest, largest))
         image.load()
-        return _upright_and_plain(image)
+        return _upright_and_plain(image, light_ink=how is not None and how.recipe == "mnist")
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -102,7 +105,7 @@ def _check_size(image: Image.Image) -> None:
         )
 
 
-def _upright_and_plain(image: Image.Image) -> Image.Image:
+def _upright_and_plain(image: Image.Image, *, light_ink: bool) -> Image.Image:
     if image.format in WITH_ORIENTATION or "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
@@ -112,9 +115,17 @@ def _upright_and_plain(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise PictureError("has pixels of 32 bits, expected 8 or 16")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = image.convert("RGBA")
+        paper = "black" if light_ink and _is_light(image) else "white"
+        image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _is_light(image: Image.Image) -> bool:
+    """Whether most of what is opaque in `image`, of mode RGBA, is light."""
+    grey, alpha = (np.asarray(of) for of in (image.convert("L"), image.getchannel("A")))
+    opaque = grey[alpha > 127]  # noqa: PLR2004, half
+    return bool(len(opaque) and np.median(opaque) > 127)  # noqa: PLR2004, likewise
 
 
 def in_colour(image: Image.Image) -> bool:
@@ -126,20 +137,40 @@ def in_colour(image: Image.Image) -> bool:
 
 
 def prepare(image: Image.Image, how: Preparation) -> NDArray[np.uint8]:
-    """The pixels of an image, (height, width) or (height, width, 3), as `how` says."""
+    """The pixels of an image, (height, width) or (height, width, 3), as `how` says.
+
+    Raises:
+        PictureError: it should show one digit, and does not.
+    """
+    if how.recipe == "mnist":
+        found = digits(image, how)
+        if len(found) != 1:
+            what = f"{len(found)} digits" if found else "nothing"
+            raise PictureError(f"shows {what}, expected one digit")
+        return found[0]
     mode = "L" if how.channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
     size = (how.width, how.height)
     if image.size == size:
         pass
-    elif how.fit == "stretch":
+    elif how.recipe == "stretch":
         image = image.resize(size, Image.Resampling.LANCZOS)
-    elif how.fit == "crop":
+    elif how.recipe == "crop":
         image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     else:
         image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=_border(image))
     return np.frombuffer(image.tobytes(), np.uint8).reshape(how.shape)
+
+
+def digits(image: Image.Image, how: Preparation) -> list[NDArray[np.uint8]]:
+    """The digits in a picture in MNIST's form, each (height, width) or (height, width, 3)."""
+    picture = image.convert("L")
+    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    found = handwriting.digits(np.asarray(picture), (how.height, how.width))
+    if how.channels == 1:
+        return found
+    return [np.repeat(digit[..., None], 3, axis=-1) for digit in found]
 
 
 def _border(image: Image.Image) -> int | tuple[int, ...]:

@@ -23,7 +23,7 @@ class Split:
     labels: NDArray[np.unsignedinteger[Any]]  # (N,), indices into class_names
     class_names: tuple[str, ...]
     largest_pixel: int  # of the training images: what counts as full intensity
-    fit: str = ""  # how images of another size were fitted; empty if all had this one
+    prepare: str = "pad"  # how a picture becomes such an image, see `prepare.Recipe`
 
     def select(self, indices: NDArray[np.intp]) -> Self:
         """The examples at `indices`, in that order."""
@@ -32,14 +32,14 @@ class Split:
     @property
     def about(self) -> dict[str, Any]:
         """What a model keeps of the images that it learned from."""
-        return _about(self.class_names, self.largest_pixel, self.fit)
+        return _about(self.class_names, self.largest_pixel, self.prepare)
 
     def save(self, folder: Path) -> None:
         """Writes images.npy, labels.npy and about.json into a new `folder`."""
         writer = SplitWriter(folder)
         writer.write_images(self.images.shape, [self.images])
         writer.write_labels(self.labels, len(self.class_names))
-        writer.write_about(self.class_names, self.largest_pixel, self.fit)
+        writer.write_about(self.class_names, self.largest_pixel, self.prepare)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -53,7 +53,7 @@ class Split:
             images = np.load(folder / IMAGES, mmap_mode="r")
             labels = np.load(folder / LABELS)
             names, largest = tuple(about["class_names"]), int(about["largest_pixel"])
-            return cls(images, labels, names, largest, about.get("fit", ""))
+            return cls(images, labels, names, largest, about["prepare"])
         except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{folder}: cannot be read ({error})") from error
 
@@ -83,15 +83,18 @@ class SplitWriter:
         """Writes labels.npy, in the smallest type that has a value for each class."""
         np.save(self.folder / LABELS, labels.astype(np.min_scalar_type(classes - 1)))
 
-    def write_about(self, class_names: tuple[str, ...], largest_pixel: int, fit: str) -> None:
+    def write_about(self, class_names: tuple[str, ...], largest_pixel: int, prepare: str) -> None:
         """Writes about.json, see the fields of `Split`."""
-        about = _about(class_names, largest_pixel, fit)
+        about = _about(class_names, largest_pixel, prepare)
         (self.folder / ABOUT).write_bytes(json_bytes(about))
 
 
-def _about(class_names: tuple[str, ...], largest_pixel: int, fit: str) -> dict[str, Any]:
-    about = {"class_names": list(class_names), "largest_pixel": largest_pixel}
-    return about | ({"fit": fit} if fit else {})
+def _about(class_names: tuple[str, ...], largest_pixel: int, prepare: str) -> dict[str, Any]:
+    return {
+        "class_names": list(class_names),
+        "largest_pixel": largest_pixel,
+        "prepare": prepare,
+    }
 
 
 def stratified(labels: NDArray[np.integer[Any]], count: int, seed: int) -> NDArray[np.bool_]:

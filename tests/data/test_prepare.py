@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.data import handwriting
 from pipeline.data.prepare import (
     DRAFT,
     PictureError,
@@ -169,9 +170,62 @@ def test_any_bytes_are_a_picture_or_refused(seed: bytes | str, start: int, other
 @pytest.mark.parametrize(("side", "decoded"), [(2000, 2000), (100, 250), (300, 1000)])
 def test_a_large_jpeg_is_decoded_at_a_fraction(side: int, decoded: int) -> None:
     content = encoded(Image.new("L", (2000, 2000)), "JPEG")
-    found = read_picture(content, (side, side)).size
+    found = read_picture(content, Preparation(side, side, 1)).size
     assert found == (decoded, decoded)
     assert decoded == 2000 or decoded >= DRAFT * side
+    written = read_picture(content, Preparation(28, 28, 1, "mnist")).size
+    assert min(written) >= DRAFT * handwriting.LARGEST  # or strokes would be lost
+
+
+WRITTEN = Preparation(28, 28, 1, "mnist")
+
+
+def drawing(ink: tuple[int, ...], paper: tuple[int, ...], count: int = 1) -> Image.Image:
+    """Bars beside each other, 60 pixels high."""
+    picture = Image.new("RGBA" if len(ink) > 3 else "RGB", (80 * count, 80), paper)
+    for number in range(count):
+        picture.paste(ink, (80 * number + 36, 10, 80 * number + 44, 70))
+    return picture
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        drawing((0, 0, 0), (255, 255, 255)),
+        drawing((255, 255, 255), (0, 0, 0)),
+        drawing((0, 0, 90), (250, 245, 235)),
+        drawing((0, 0, 0, 255), (0, 0, 0, 0)),
+        drawing((255, 255, 255, 255), (255, 255, 255, 0)),
+    ],
+)
+def test_handwriting_of_any_colour_and_on_nothing(picture: Image.Image) -> None:
+    found = prepare(read_picture(encoded(picture, "PNG"), WRITTEN), WRITTEN)
+    rows, columns = (np.flatnonzero(found.any(axis=axis)) for axis in (1, 0))
+    assert (rows[0], rows[-1]) == (4, 23)
+    assert columns.tolist() == [12, 13, 14] or columns.tolist() == [13, 14, 15]
+
+
+def test_a_photo_of_handwriting_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    photo = encoded(drawing((0, 0, 0), (255, 255, 255)).rotate(90), "JPEG", exif=exif)
+    found = prepare(read_picture(photo, WRITTEN), WRITTEN)
+    assert found.any(axis=1).sum() == 20
+
+
+def test_handwriting_in_colour_has_three_equal_channels() -> None:
+    how = Preparation(28, 28, 3, "mnist")
+    found = prepare(drawing((0, 0, 0), (255, 255, 255)), how)
+    assert found.shape == (28, 28, 3)
+    assert not in_colour(Image.fromarray(found))
+
+
+@pytest.mark.parametrize(("count", "what"), [(0, "nothing"), (2, "2 digits"), (4, "4 digits")])
+def test_one_digit_is_expected(count: int, what: str) -> None:
+    picture = drawing((0, 0, 0), (255, 255, 255), count) if count else Image.new("L", (90, 90))
+    with pytest.raises(PictureError) as error:
+        prepare(picture, WRITTEN)
+    assert str(error.value) == f"shows {what}, expected one digit"
 
 
 def test_colour_by_what_a_picture_shows() -> None:
