@@ -7,7 +7,6 @@ code 0 if everything is the same, 4 if not.
 
 import argparse
 import json
-import math
 import os
 import re
 import shutil
@@ -27,7 +26,6 @@ from pipeline.params import load
 from pipeline.program import Parser, run
 from pipeline.records import Predictions, read_file, read_json
 from pipeline.repository import DVC, Source, dvc, find_commit, git
-from pipeline.score import agreement
 
 SAME_ENOUGH = 5 / 10_000  # share of the predictions that may differ on another processor
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -45,7 +43,7 @@ def verify() -> None:
     head = find_commit("HEAD")
     committed = Source("HEAD", "run dvc repro, then commit dvc.lock and metrics", head.read)
     check_lock(committed, head.files())
-    check_metrics(committed)
+    results.check_metrics(committed)
     whole, damaged = rehash(read_lock(head.read), Path(dvc("cache", "dir").strip()))
     print(f"cache: {whole} files have the digests in dvc.lock, {len(damaged)} are damaged")
     if damaged:
@@ -56,44 +54,6 @@ def verify() -> None:
         made = Source("the new run", "see above", lambda path: read_file(project / path))
         for line in compare(committed, made):
             print(line)
-
-
-def check_metrics(committed: Source) -> None:
-    """Checks that metrics/evaluate.json follows from the committed predictions.
-
-    Raises:
-        InputError: the results are not whole.
-        IntegrityError: a number does not follow.
-    """
-    committed_results = results.load(committed)
-    metrics = read_json(committed.read(paths.EVALUATE_METRICS), str(paths.EVALUATE_METRICS))
-    for name, value in agreement(
-        committed_results.predictions, committed_results.class_names
-    ).items():
-        if not close(metrics.get(name), value):
-            raise IntegrityError(
-                f"{paths.EVALUATE_METRICS}: {name} is {json.dumps(metrics.get(name))}, but "
-                f"{json.dumps(value)} by the predictions; {committed.remedy}"
-            )
-
-
-def close(value: object, expected: object) -> bool:
-    """Whether two JSON values are equal, but for the last digits of numbers."""
-    if isinstance(expected, dict):
-        return (
-            isinstance(value, dict)
-            and value.keys() == expected.keys()
-            and all(close(value[key], expected[key]) for key in expected)
-        )
-    if isinstance(expected, list):
-        return (
-            isinstance(value, list)
-            and len(value) == len(expected)
-            and all(map(close, value, expected))
-        )
-    if isinstance(expected, float):
-        return type(value) in (int, float) and math.isclose(value, expected, rel_tol=1e-9)  # type: ignore[arg-type]
-    return value == expected
 
 
 def rehash(lock: Lock, cache: Path) -> tuple[int, dict[str, Path]]:

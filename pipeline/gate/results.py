@@ -1,5 +1,7 @@
 """The predictions of a run, accepted only if its files agree with each other and with dvc.lock."""
 
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import paths
-from pipeline.errors import InputError, advising
+from pipeline.errors import InputError, IntegrityError, advising
 from pipeline.lock import Lock, md5, read_lock
 from pipeline.records import Predictions, read_json, read_predictions
 from pipeline.repository import Source
-from pipeline.score import METRICS, accuracy_per_class
+from pipeline.score import METRICS, accuracy_per_class, agreement
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,39 @@ def _class_counts(content: bytes) -> dict[str, int]:
         raise InputError(
             f"{paths.PREPROCESS_METRICS}: does not say how many test images of each class there are"
         ) from error
+
+
+def check_metrics(source: Source) -> None:
+    """Checks that metrics/evaluate.json follows from the predictions.
+
+    Raises:
+        InputError: the results are not whole.
+        IntegrityError: a number does not follow.
+    """
+    here = load(source)
+    metrics = read_json(source.read(paths.EVALUATE_METRICS), str(paths.EVALUATE_METRICS))
+    for name, value in agreement(here.predictions, here.class_names).items():
+        if not close(metrics.get(name), value):
+            raise IntegrityError(
+                f"{paths.EVALUATE_METRICS}: {name} is {json.dumps(metrics.get(name))}, but "
+                f"{json.dumps(value)} by the predictions; {source.remedy}"
+            )
+
+
+def close(value: object, expected: object) -> bool:
+    """Whether two JSON values are equal, but for the last digits of numbers."""
+    if isinstance(expected, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == expected.keys()
+            and all(close(value[key], expected[key]) for key in expected)
+        )
+    if isinstance(expected, list):
+        return (
+            isinstance(value, list)
+            and len(value) == len(expected)
+            and all(map(close, value, expected))
+        )
+    if isinstance(expected, float):
+        return type(value) in (int, float) and math.isclose(value, expected, rel_tol=1e-9)  # type: ignore[arg-type]
+    return value == expected

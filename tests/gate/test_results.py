@@ -3,13 +3,16 @@
 import pytest
 
 from pipeline import paths
-from pipeline.errors import InputError
+from pipeline.artifacts import json_bytes
+from pipeline.errors import InputError, IntegrityError
 from pipeline.gate import results
+from pipeline.score import agreement
 from tests.gate.support import (
     CLASSES,
     EQUAL,
     LABELS,
     Change,
+    Files,
     edited,
     lock,
     predictions,
@@ -165,3 +168,34 @@ def test_refused_in_one_line(case: str) -> None:
     assert "\n" not in text
     assert text.startswith("there: ")
     assert text.endswith("; do something")
+
+
+METRICS = agreement(predictions(range(30)), CLASSES) | {"loss": 0.1}
+TRUE = f'"accuracy": {METRICS["accuracy"]},\n  "accuracy_interval"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (TRUE, TRUE.replace("0.985", "0.995"), "accuracy is 0.995, but 0.985 by the predictions"),
+        (TRUE, TRUE.replace("0.985", '"0.985"'), 'accuracy is "0.985", but 0.985'),
+        (TRUE, TRUE.replace("0.985", "true"), "accuracy is true, but 0.985"),
+        ('"errors": 30', '"errors": 20', "errors is 20, but 30"),
+        ('"low": 0.97', '"low": 0.98', "accuracy_interval is"),
+        ('"class": "4"', '"class": "5"', "accuracy_per_class is"),
+    ],
+)
+def test_metrics_that_do_not_follow_from_the_predictions(old: str, new: str, message: str) -> None:
+    files: Files = run(range(30))
+    files[paths.EVALUATE_METRICS] = json_bytes(METRICS)
+    results.check_metrics(source(files))
+    edited(paths.EVALUATE_METRICS, old, new)(files)
+    with pytest.raises(IntegrityError) as error:
+        results.check_metrics(source(files))
+    assert f"metrics/evaluate.json: {message}" in str(error.value)
+
+
+def test_numbers_are_close_up_to_their_last_digits() -> None:
+    assert results.close({"a": [0.1, 2]}, {"a": [0.1 + 1e-12, 2]})
+    assert not results.close({"a": [0.1, 2]}, {"a": [0.1 + 1e-6, 2]})
+    assert not results.close({"a": 1}, {"a": 1, "b": 2})
