@@ -11,6 +11,7 @@ from pipeline.gate.statistics import (
     discordant,
     drop_upper_bound,
     f1_influence,
+    half_width,
     mcnemar,
     recall_influence,
     sum_upper_bound,
@@ -173,6 +174,35 @@ def test_the_influences_on_balanced_accuracy_add_up_to_it(rows: list[tuple[int, 
         assert share.sum() == pytest.approx(value)
     drop = shares[0].sum() - shares[1].sum()
     assert sum_upper_bound(drop, shares[0] - shares[1], 0.95) >= drop
+
+
+def test_half_an_interval_by_hand() -> None:
+    # Class by class 1 of 1, 1 of 2 and 0 of 1 are right, taken as 2/3, 2/4 and 1/3.
+    variance = (2 / 9 / 1 + 1 / 4 / 2 + 2 / 9 / 1) / 3**2
+    found = half_width("balanced_accuracy", LABELS, BASELINE, 3)
+    assert found == pytest.approx(1.959964 * math.sqrt(variance))
+    # One more right image adds 2/(1 + 3), 2/(2 + 1) and 2/(1 + 0) to the F1 of its class.
+    terms = (2 / 9 * (1 / 2) ** 2, 2 * (1 / 4) * (2 / 3) ** 2, 2 / 9 * 2**2)
+    found = half_width("macro_f1", LABELS, BASELINE, 3)
+    assert found == pytest.approx(1.959964 * math.sqrt(sum(terms)) / 3)
+
+
+@pytest.mark.parametrize("metric", INFLUENCES)
+def test_an_interval_contains_the_true_value_as_often_as_it_says(metric: str) -> None:
+    images, share = np.array([200, 60, 20, 5]), np.array([0.9, 0.8, 0.7, 0.6])
+
+    def drawn(draws: np.random.Generator, times: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        labels = np.repeat(np.arange(4), images * times)
+        others = (labels + draws.integers(1, 4, len(labels))) % 4
+        return labels, np.where(draws.random(len(labels)) < share[labels], labels, others)
+
+    true = METRICS[metric](predictions(*drawn(generator(0), 10_000)), 4)
+    runs = [drawn(generator(key), 1) for key in range(1, 501)]
+    within = [
+        abs(METRICS[metric](predictions(*run), 4) - true) <= half_width(metric, *run, 4)
+        for run in runs
+    ]
+    assert 0.92 < np.mean(within) < 0.995
 
 
 def test_mcnemar_by_hand() -> None:
