@@ -20,7 +20,7 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE CSV FILES HEADER JOBS JSON METRIC MNIST NAME REV SEED SEEDS SHOW
+unexport BASELINE CSV FILES HEADER JOBS JSON LICENSE METRIC MNIST NAME REV SEED SEEDS SHOW
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -36,7 +36,7 @@ progress = while read -r word name rest; do \
 	esac; done
 
 .NOTPARALLEL: # make restore repro is one after the other
-.PHONY: help setup demo repro verify gate predict report seeds experiment lesson notebook ladder best compare
+.PHONY: help setup demo repro verify gate predict report card seeds experiment lesson notebook ladder best compare
 .PHONY: restore extras test check bench lock clean
 
 help: ## List the targets
@@ -104,6 +104,9 @@ predict: setup ## Classify pictures or a table: make predict FILES=FOLDER
 
 report: setup ## Compare with pictures, report.html: make report BASELINE=REV
 	python -m pipeline.report $(call option,--baseline,BASELINE)
+
+card: setup ## Describe the model, MODEL_CARD.md: make card LICENSE=mit
+	python -m pipeline.card $(call option,--license,LICENSE)
 
 experiment: setup ## Run one by name: make experiment NAME=cnn-small SEED=3
 	@python -m experiments.run $(call value_of,NAME) $(call option,--seed,SEED)

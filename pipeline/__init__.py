@@ -11,8 +11,8 @@
 
 Three programs judge the results: `gate` decides whether the model may replace that of an earlier
 commit, `report` shows both on a page, `verify` checks that the committed results come out again.
-`predict` puts the model to use. `preflight` checks params.yaml before DVC starts, `summary` prints
-the accuracy, `notebook` is for notebooks.
+`predict` puts the model to use, `card` describes it to others. `preflight` checks params.yaml
+before DVC starts, `summary` prints the accuracy, `notebook` is for notebooks.
 
 A stage is a module with a function that takes its parameters and paths, and a `main` that fills
 them in. Stages never import each other. What they share is in rooms of one concern each, which

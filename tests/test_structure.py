@@ -176,5 +176,7 @@ def test_the_package_can_be_installed(fresh: Workspace, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as members:
         names = {name for name in members.namelist() if ".dist-info/" not in name}
     expected = {str(file.relative_to(REPOSITORY)) for file in FILES}
-    more = {"pipeline/py.typed", "pipeline/report.html", "pipeline/gate/verdict.md"}
+    more = {
+        f"pipeline/{name}" for name in ("py.typed", "card.md", "report.html", "gate/verdict.md")
+    }
     assert names == expected | more
