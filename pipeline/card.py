@@ -198,7 +198,10 @@ def _facts(here: Results, params: Params) -> dict[str, Any]:
         name: np.array([row["images"] for row in preprocessed["images"][name]["per_class"]])
         for name in SPLITS
     }
-    digests = read_lock(read_file).outputs
+    recorded = read_lock(read_file).stages.values()
+    digests = {
+        entry["path"]: entry["md5"] for stage in recorded for entry in stage["deps"] + stage["outs"]
+    }
     predictions, bins = here.predictions, params.evaluate.calibration_bins
     rows = _class_rows(here)
     shape, epochs, batch = preprocessed["shape"], params.train.epochs, params.train.batch_size
