@@ -1,5 +1,6 @@
 """Every command of docs/share.md, with servers on loopback in place of its examples."""
 
+import csv
 import getpass
 import os
 import re
@@ -10,8 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests import servers
+from tests.data.makers import digits
+from tests.data.support import png
 from tests.support import REPOSITORY, Workspace
 
 CONCERNED = ("docs/share.md", "dvc.yaml", ".dvc", "requirements", "tests/servers.py")
@@ -31,6 +35,7 @@ def blocks(text: str) -> dict[str, list[str]]:
     return {heading: commands for heading, commands in found.items() if commands}
 
 
+README = (REPOSITORY / "README.md").read_text()
 PAGE = blocks((REPOSITORY / "docs/share.md").read_text())
 
 
@@ -198,7 +203,7 @@ def test_webdav_needs_a_collection_and_credentials(reproduced: Workspace, tmp_pa
         failed = team.ann.run("dvc", "push", check=False)
         assert failed.returncode
         assert "No such file or directory: ''" in failed.stderr
-        register, without_credentials, with_credentials = PAGE["Register a model"]
+        register, without_credentials, _, with_credentials = PAGE["Register a model"]
         run(team.ann, "\n".join([collection, PAGE["Push"][0], register]), team.examples)
         home = team.elsewhere("home")
         with pytest.raises(AssertionError, match="No storage files available"):
@@ -266,7 +271,7 @@ def test_a_cache_has_the_runs_of_all_who_share_it(team: Team) -> None:
 @pytest.mark.nightly
 @pytest.mark.long(*CONCERNED)
 def test_a_registered_model_is_fetched_from_elsewhere(team: Team) -> None:
-    register, fetch, _ = PAGE["Register a model"]
+    register, fetch, *_ = PAGE["Register a model"]
     assert re.search(r"classifier .* v1.0.0 .* v1.0.0 ", run(team.ann, register, team.examples))
     home = team.elsewhere("anywhere")
     run(home, fetch, team.examples)
@@ -278,3 +283,50 @@ def test_a_registered_model_is_fetched_from_elsewhere(team: Team) -> None:
     assert re.search(r"classifier .* v2.0.0 .* v2.0.0 ", run(team.ann, register, team.examples))
     back = "gto assign classifier --version v1.0.0 --stage prod --force; gto show"
     assert re.search(r"classifier .* v2.0.0 .* v1.0.0 ", run(team.ann, back, {}))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the first test images."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for index, image in enumerate(digits()["test"][0][:30]):
+        (folder / f"{index:02}.png").write_bytes(png(Image.fromarray(image)))
+    return folder
+
+
+def answers(workspace: Workspace, command: str, pictures: Path) -> list[str]:
+    """The class of each of the `pictures` by the model that the `command` names."""
+    command = command.replace("PICTURES", str(pictures))
+    workspace.run("bash", "-euc", f"{command.strip()} --csv answers.csv")
+    with (workspace.root / "answers.csv").open() as file:
+        return [row["class"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.nightly
+@pytest.mark.long(*CONCERNED, "README.md", "pipeline/predict.py")
+def test_four_lines_bring_a_model_to_another_repository(
+    reproduced: Workspace, tmp_path: Path, pictures: Path
+) -> None:
+    (lines,) = re.findall(r"^```\n(gto .*?)^```", README, re.DOTALL | re.MULTILINE)
+    *register, fetch, predict = lines.splitlines()
+    assert len(register) == 2
+    assert {*lines.splitlines()} <= {
+        line for block in PAGE["Register a model"] for line in block.splitlines()
+    }
+    with a_folder(tmp_path) as examples:
+        team = Team(reproduced, tmp_path, examples)
+        team.push("A folder")
+        run(team.ann, "\n".join(register), team.examples)
+        rows = team.ann.read("metrics/predictions.csv")["metrics/predictions.csv"].splitlines()
+        committed = [row.decode().split(",")[2] for row in rows[1:31]]
+
+        clone = team.clone("without-data")
+        other = team.elsewhere("other")
+        other.run("git", "init", "--quiet")
+        offline = ("--no-build-isolation", "--no-deps", "--no-index", "--quiet")
+        clone.run("python", "-m", "pip", "install", *offline, "--target", "../package", ".")
+        clone.run("git", "clean", "--quiet", "-dfx")
+        other.variables |= {"PYTHONPATH": str(tmp_path / "package")}
+        for workspace in (clone, other):
+            run(workspace, fetch, team.examples)
+            assert answers(workspace, predict, pictures) == committed
