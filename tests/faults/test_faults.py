@@ -29,7 +29,7 @@ KINDS = {
     "Caches": caches,
     "Checkpoints": checkpoints,
     "Models": models,
-    "git, the gate and the report": gate,
+    "git, the gate, the report and the card": gate,
     "The environment": surroundings,
 }
 FAULTS = {fault.what: fault for kind in KINDS.values() for fault in kind.FAULTS}
