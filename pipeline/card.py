@@ -134,6 +134,7 @@ def card(licence: str = LICENSE) -> str:
         licence=licence,
         artifact=ARTIFACT,
         hub=HUB.get(dataset.name),
+        dataset_id=HUB.get(dataset.name) or re.sub(r"[^a-zA-Z0-9._-]+", "-", dataset.name),
         dataset=dataset.name,
         folder=str(dataset.location),
         said=_said(dataset),
@@ -374,7 +375,7 @@ def _prepared(params: Preprocess, shape: list[int]) -> str:
     """How a picture becomes an image that the model takes."""
     return (
         f"A picture is turned upright if its EXIF data say so, put on white where it is "
-        f"transparent, made {'colour' if shape[2:] else 'grey'}, and scaled to "
+        f"transparent, converted to {'RGB' if shape[2:] else 'grey'}, and scaled to "
         f"{shape[0]}x{shape[1]} pixels; if it has another shape, it is {FITTED[params.fit]}."
     )
 
