@@ -140,7 +140,7 @@ def card(licence: str = LICENSE) -> str:
         said=_said(dataset),
         params=params,
         settings=_settings(params),
-        prepared=_prepared(params.preprocess, facts["shape"]),
+        prepared=_prepared(dataset, params.preprocess, facts["shape"]),
         classes_shown=CLASSES,
         files_shown=FILES,
         split=_split(params.preprocess, facts["counts"]),
@@ -371,12 +371,20 @@ def _amount(share: float) -> str:
     return f"{share:,}" if share >= 1 else f"{100 * share:.4g}%"
 
 
-def _prepared(params: Preprocess, shape: list[int]) -> str:
+def _prepared(dataset: Dataset, params: Preprocess, shape: list[int]) -> str:
     """How a picture becomes an image that the model takes."""
+    size = f"{shape[0]}x{shape[1]} pixels"
+    if dataset.about.prepare == "mnist":
+        return (
+            f"A photo or a drawing of a digit is brought into MNIST's form: light on black, strokes "
+            f"of MNIST's width, the longer side 20/28 of the image's {size}, and the centre of mass "
+            f"in the middle. `pipeline.predict` does that; an image that has this form stays as it "
+            f"is."
+        )
     return (
         f"A picture is turned upright if its EXIF data say so, put on white where it is "
-        f"transparent, converted to {'RGB' if shape[2:] else 'grey'}, and scaled to "
-        f"{shape[0]}x{shape[1]} pixels; if it has another shape, it is {FITTED[params.fit]}."
+        f"transparent, converted to {'RGB' if shape[2:] else 'grey'}, and scaled to {size}; if it "
+        f"has another shape, it is {FITTED[params.fit]}."
     )
 
 

@@ -271,6 +271,11 @@ def test_a_class_without_test_images(make: Make) -> None:
     assert "| emu | 0 |  |  | 0.00% |" in body
 
 
+def test_handwriting_is_brought_into_mnists_form(make: Make) -> None:
+    Path("data/sources/own/dataset.yaml").write_text("prepare: mnist\n")
+    assert "is brought into MNIST's form: light on black" in make([0, 1], ("cat", "dog"))
+
+
 @pytest.mark.usefixtures("make")
 def test_a_dataset_that_says_where_it_is_from(make: Make) -> None:
     folder = Path("data/sources/own")
