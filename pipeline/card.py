@@ -376,9 +376,9 @@ def _prepared(dataset: Dataset, params: Preprocess, shape: list[int]) -> str:
     size = f"{shape[0]}x{shape[1]} pixels"
     if dataset.about.prepare == "mnist":
         return (
-            f"A photo or a drawing of a digit is brought into MNIST's form: light on black, strokes "
-            f"of MNIST's width, the longer side 20/28 of the image's {size}, and the centre of mass "
-            f"in the middle. `pipeline.predict` does that; an image that has this form stays as it "
+            f"A photo or a drawing of a digit is brought into MNIST's form: light on black, the "
+            f"longer side 20/28 of the image's {size}, the centre of mass in the middle, thin "
+            f"strokes thickened. `pipeline.predict` does that. An image in this form is left as it "
             f"is."
         )
     return (
