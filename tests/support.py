@@ -39,6 +39,8 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "benchmarks.keras_folder": (".",),
     "benchmarks.pictures": (".",),
     "benchmarks.pillow_loop": (".", "."),
+    "benchmarks.photos": (".",),
+    "benchmarks.ablation": (".",),
     "benchmarks.gate_power": (),
 }
 

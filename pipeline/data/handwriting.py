@@ -23,7 +23,8 @@ PEN = 2.4  # pixels of the 28 to which thinner strokes are thickened; the median
 WINDOW = 8  # strokes are narrower than twice this part of the picture's shorter side
 COARSE = 48  # rows and columns of the picture in which paper is told from ink
 BLANK = 25  # of 255: paper that varies by less has nothing on it
-FAINT = 0.5  # of the ink's darkness: what is fainter is a ruled line or the rest of a shadow
+DARKEST = 98  # percentile of the darkness of what may be ink: that of the ink itself
+FAINT = 0.4  # of the ink's darkness: what is fainter is a ruled line or the rest of a shadow
 SPECK = 20  # times smaller than the largest component: what is left out
 EDGE = 10  # the same for components that do not touch the edge, if others that do are left out
 DIGIT = 0.6  # of the largest part's longer side: where another part is a digit, too
@@ -100,7 +101,7 @@ def ink_level(ink: Whole) -> int | None:
     """
     level = _otsu(ink)
     above = np.sort(ink[ink > level])
-    if not len(above) or (darkest := above[len(above) * 9 // 10]) < BLANK:
+    if not len(above) or (darkest := above[len(above) * DARKEST // 100]) < BLANK:
         return None
     return max(level, int(darkest * FAINT))
 
@@ -173,6 +174,7 @@ def _normalized(ink: Whole, part: Mask, level: int, shape: tuple[int, int]) -> N
     near = ndimage.binary_dilation(part)  # the strokes with their soft edges
     rows, columns = _range(near, 1), _range(near, 0)
     fine = _scaled((near * ink)[rows, columns], FINE * box)
+    level = min(level, int(fine.max()) // 2)  # a line of one pixel gets lighter where it is reduced
     strokes = _thickened(_crop(fine > level), box)
     digit = _scaled(strokes.astype(np.float64) * 255, box)
     image = np.zeros(shape, np.uint8)
