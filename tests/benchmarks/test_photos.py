@@ -63,7 +63,7 @@ def test_other_images_are_refused() -> None:
 def test_each_step_makes_a_difference(step: str) -> None:
     page = np.full((140, 140), 220, np.uint8)
     page[:, 60:] = 90  # a shadow
-    page[100:102, 62:100] = 66  # a line
+    page[::4] = page[::4] // 4 * 3  # lines
     page[40:120, 70:78], page[40:46, 50:78] = 20, 50
     page[60:63, 20:23] = 20  # a speck
     content = png(page)
