@@ -26,6 +26,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
         f"pipeline.{name}": ()
         for name in (*STAGES, "card", "gate", "preflight", "report", "summary", "verify")
     },
+    "pipeline.export": ("--format", "savedmodel"),
     "pipeline.predict": (".",),
     "experiments.run": ("default",),
     "experiments.ladder": ("default",),

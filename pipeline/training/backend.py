@@ -40,7 +40,7 @@ def start() -> None:
         os.environ["XLA_FLAGS"] = (
             "--xla_cpu_max_isa=AVX2 --xla_cpu_enable_platform_dependent_math=false"
         )
-    with _native_stderr_withheld():  # TensorFlow logs before that level takes effect
+    with native_stderr_withheld():  # TensorFlow logs before that level takes effect
         import keras
         import tensorflow as tf
 
@@ -83,7 +83,7 @@ def processor() -> str:
 
 
 @contextmanager
-def _native_stderr_withheld() -> Iterator[None]:
+def native_stderr_withheld() -> Iterator[None]:
     """Withholds what is written to file descriptor 2, and releases it if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)

@@ -66,7 +66,7 @@ def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[ND
             for another number of classes.
         IntegrityError: its outputs are not finite.
     """
-    network = _load(model, images.shape[1:])
+    network = load(model, images.shape[1:])
     batch = backend.images_at_once(images.shape[1:])
     of_a_batch = batch * (images[:1].nbytes + classes * np.dtype(np.float64).itemsize)
     step = batch * max(1, PART // of_a_batch)
@@ -83,8 +83,16 @@ def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[ND
         yield logits
 
 
-def _load(model: Path, shape: tuple[int, ...]) -> "keras.Model":
-    """The network in `model`, which must take images of `shape`."""
+def load(model: Path, shape: tuple[int, ...]) -> "keras.Model":
+    """The network in `model`.
+
+    Args:
+        model: a `.keras` file.
+        shape: of the images that it must take.
+
+    Raises:
+        InputError: there is no model, it cannot be read, or it takes other images.
+    """
     if not model.is_file():
         raise InputError(f"{model}: no such file")
     backend.start()
@@ -99,6 +107,21 @@ def _load(model: Path, shape: tuple[int, ...]) -> "keras.Model":
         raise InputError(f"{model}: takes images of {expected} pixels, found {shape}")
     network.compile(jit_compile=False)  # XLA would take longer to compile than this takes
     return network
+
+
+def named(model: Path, shape: tuple[int, ...], pixels: str, logits: str) -> "keras.Model":
+    """The network in `model`, for export: its input is called `pixels`, its output `logits`.
+
+    Raises:
+        InputError: as `load` does.
+    """
+    network = load(model, shape)
+    import keras
+
+    images = keras.Input(shape, dtype=network.inputs[0].dtype, name=pixels)
+    exported = keras.Model(images, {logits: network(images)}, name="exported")
+    exported(np.zeros((1, *shape), np.uint8))  # without a first call, Keras refuses to write ONNX
+    return exported
 
 
 def _first_line(error: Exception) -> str:
