@@ -90,6 +90,7 @@ def export(
         DiskError: the file system refused.
     """
     form = FORMATS[kind]
+    _check_name(form, out)
     _check_packages(form)
     about = _about(model)
     _check_free(form, out)
@@ -103,7 +104,7 @@ def export(
         network = inference.named(model, split.images.shape[1:], INPUT, OUTPUT)
     with TemporaryDirectory() as folder:
         made = Path(folder, f"model{form.SUFFIX}")
-        with _telling_failure(form.NAME, model):
+        with _telling_failure(form.NAME, model, folder):
             form.write(network, precision, about, made)
             compute = form.load(made)
         parity = compare(model, compute, split)
@@ -115,6 +116,11 @@ def export(
             )
         _place(made, out)
     return parity
+
+
+def _check_name(form: Format, out: Path) -> None:
+    if form.SUFFIX and out.suffix != form.SUFFIX:
+        raise InputError(f"--out: found {out}, expected a name that ends in {form.SUFFIX}")
 
 
 def _check_packages(form: Format) -> None:
@@ -137,12 +143,10 @@ def _about(model: Path) -> dict[str, Any]:
 
 def _check_free(form: Format, out: Path) -> None:
     """Refuses to replace what this program has not made."""
-    if form.SUFFIX and out.suffix != form.SUFFIX:
-        raise InputError(f"--out: found {out}, expected a name that ends in {form.SUFFIX}")
     if out.exists() and form.about(out).get("producer") != PRODUCER:
         raise InputError(
-            f"{out}: is there and was not made by this program, so it is not replaced; move it "
-            f"away, or choose another name with --out"
+            f"{out}: exists and was not made by this program, so it is not replaced; move it away, "
+            f"or choose another name with --out"
         )
 
 
@@ -174,8 +178,8 @@ def compare(model: Path, compute: Run, split: Split) -> Parity:
 
 
 @contextmanager
-def _telling_failure(name: str, model: Path) -> Iterator[None]:
-    """Says in one line what a converter raises, which may be of any kind."""
+def _telling_failure(name: str, model: Path, folder: str) -> Iterator[None]:
+    """Says in one line what a converter that writes to `folder` raises, of whatever kind."""
     try:
         yield
     except OSError:
@@ -183,7 +187,7 @@ def _telling_failure(name: str, model: Path) -> Iterator[None]:
     except Exception as error:
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # TensorFlow has errors of its own
             if os.strerror(number) in str(error):
-                raise OSError(number, os.strerror(number)) from error
+                raise OSError(number, os.strerror(number), folder) from error
         raise InputError(
             f"{model}: cannot be converted to {name} ({one_line(error)[:200]})"
         ) from error

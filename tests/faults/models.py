@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 
 from pipeline.artifacts import keras_bytes
-from pipeline.training import backend
+from pipeline.training import backend, inference
 from tests.faults.fault import Fault, Prepare, change, nightly, remove, stage, write
 from tests.support import Workspace
 
@@ -41,13 +41,15 @@ def _changed(what: str, line: str, **members: bytes | None) -> Fault:
     )
 
 
-def _with_nan(workspace: Workspace) -> None:
+def with_nan(workspace: Workspace) -> None:
+    """Makes every weight of the model NaN."""
     backend.start()
     import keras
 
     network = keras.models.load_model(workspace.root / PATH, compile=False)
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
-    write(PATH, keras_bytes(network, {}))(workspace)
+    names = inference.about(workspace.root / PATH)["class_names"]
+    write(PATH, keras_bytes(network, {"class_names": names}))(workspace)
 
 
 def _made(shape: tuple[int, ...], outputs: int, *, code: bool = False) -> Prepare:
@@ -108,7 +110,7 @@ FAULTS = [
         stage("evaluate"),
         4,
         "models/model.keras: its outputs are not finite, so its weights are damaged",
-        _with_nan,
+        with_nan,
     ),
     Fault(
         "evaluate: the model takes images of another size",

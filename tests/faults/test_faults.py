@@ -10,6 +10,7 @@ from tests.faults import (
     checkpoints,
     data,
     disk,
+    exports,
     gate,
     models,
     own,
@@ -29,6 +30,7 @@ KINDS = {
     "Caches": caches,
     "Checkpoints": checkpoints,
     "Models": models,
+    "Export": exports,
     "git, the gate, the report and the card": gate,
     "The environment": surroundings,
 }
