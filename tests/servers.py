@@ -1,12 +1,16 @@
-"""Servers on loopback that can be DVC remotes. Each is a context manager that yields its port."""
+"""Servers on loopback. Each is a context manager that yields its port."""
 
+import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import requests
 
@@ -92,3 +96,30 @@ def sftp(program: str, folder: Path) -> Iterator[int]:
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex((HOST, port)) == 0
+
+
+@contextmanager
+def json_server(answer: Callable[[str, Any], object]) -> Iterator[int]:
+    """Answers each POST with what `answer` makes of its path and its JSON."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            answered = json.dumps(answer(self.path, json.loads(self.rfile.read(length)))).encode()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Length", str(len(answered)))
+            self.end_headers()
+            self.wfile.write(answered)
+
+        def log_message(self, *_: object) -> None:
+            """Prints nothing."""
+
+    server = ThreadingHTTPServer((HOST, 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -56,7 +56,7 @@ def load(path: Path) -> Run:
 def about(path: Path) -> dict[str, Any]:
     """What `write` said in the folder; nothing if it did not write everything in it."""
     with suppress(OSError, ValueError, TypeError):
+        said = dict(json.loads((path / EXTRA / ABOUT).read_bytes()))
         files = {str(one.relative_to(path)) for one in path.rglob("*") if not one.is_dir()}
-        if files <= FILES:
-            return dict(json.loads((path / EXTRA / ABOUT).read_bytes()))
+        return said if files <= FILES else {}
     return {}
