@@ -2,6 +2,7 @@
 
 import glob
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def original(images: Images, number: int) -> Image.Image:
 
 def _expanded(locations: Iterable[str]) -> Iterator[str]:
     """The locations, patterns replaced by what they match."""
-    for location in locations:
+    for location in map(os.path.expanduser, locations):
         if location == STANDARD_INPUT or Path(location).exists():
             yield location
         elif matching := sorted(glob.glob(location, recursive=True)):  # noqa: PTH207, as in a shell

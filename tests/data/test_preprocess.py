@@ -1,5 +1,6 @@
 import json
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pipeline.data.datasets import find
 from pipeline.errors import InputError, IntegrityError, PipelineError
 from pipeline.preprocess import preprocess
-from tests.data.support import IDX_NAMES, idx_bytes, read, section, write
+from tests.data.support import IDX_NAMES, idx_bytes, png, read, section, write
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = IDX_NAMES
 
@@ -28,6 +29,34 @@ def dataset(folder: Path, changed: dict[str, bytes] | None = None) -> Path:
         f"own/{name}": (changed or {}).get(name, idx_bytes(array)) for name, array in FILES.items()
     }
     return write(folder, files | {"own/dataset.yaml": CLASSES})
+
+
+def test_handwriting_is_brought_into_mnists_form(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {"own/dataset.yaml": "prepare: mnist\n"}
+    for number in range(20):
+        page = np.full((90 + number, 120, 3), (250, 240, 220), np.uint8)
+        page[20:80, 30 + number : 40 + number] = (20, 20, 90)
+        if number % 2:
+            page[20:28, 30 + number : 70 + number] = (20, 20, 90)
+        files[f"own/{'17'[number % 2]}/{number:02}.png"] = png(page)
+    splits = read(write(tmp_path, files))
+    train = splits["train"]
+    assert (train.images.shape[1:], train.prepare) == ((28, 28), "mnist")
+    rows = [np.flatnonzero(image.any(axis=1)) for image in train.images]
+    assert {len(row) for row in rows} == {20}
+    assert train.about["prepare"] == "mnist"
+
+
+def test_pixels_are_mnists_already(tmp_path: Path) -> None:
+    images = np.zeros((40, 28, 28), np.uint8)
+    images[:, 5, 5:9] = range(10, 50, 10)
+    content = BytesIO()
+    np.savez(content, x_train=images, y_train=np.arange(40) % 2)
+    folder = write(
+        tmp_path, {"own/dataset.yaml": "prepare: mnist\n", "own/a.npz": content.getvalue()}
+    )
+    splits = read(folder)
+    assert np.array_equal(splits["train"].images[0], images[0])
 
 
 @pytest.mark.parametrize("validation", [2, 1 / 3])
