@@ -20,7 +20,8 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST NAME QUANTIZE REV SEED SEEDS SHOW
+unexport BASELINE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST MODEL NAME QUANTIZE REV SEED SEEDS
+unexport SHOW
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -36,8 +37,8 @@ progress = while read -r word name rest; do \
 	esac; done
 
 .NOTPARALLEL: # make restore repro is one after the other
-.PHONY: help setup demo repro verify gate predict export report card seeds experiment lesson notebook ladder best
-.PHONY: compare restore extras test check bench lock clean
+.PHONY: help setup demo repro verify gate predict page export report card seeds experiment lesson notebook ladder
+.PHONY: best compare restore extras test check bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -101,6 +102,9 @@ gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
 predict: setup ## Classify pictures or a table: make predict FILES=FOLDER
 	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--header,HEADER) \
 		$(call option,--json,JSON) $(call option,--show,SHOW) $(call option,--rev,REV)
+
+page: setup ## Write page.html, to draw on: make page MODEL=FILE
+	python -m pipeline.page $(call option,--model,MODEL)
 
 export: setup ## Convert the model: make export FORMAT=litert QUANTIZE=int8
 	python -m pipeline.export $(call option,--format,FORMAT) $(call option,--quantize,QUANTIZE)

@@ -34,3 +34,4 @@ DOWNLOADS = STATE / "downloads"
 LOCKS = STATE / "locks"
 
 REPORT = Path("report.html")
+PAGE = Path("page.html")

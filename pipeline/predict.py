@@ -26,8 +26,8 @@ from pipeline.errors import InputError, listed
 from pipeline.program import Parser, emit, printable, run
 from pipeline.repository import dvc
 from pipeline.training import inference
+from pipeline.training.inference import CONFIDENCE
 
-CONFIDENCE = 0.9  # below it an answer is called unsure
 ANSWERS = 3  # for an image: its class and the runners-up
 HEADER = ("image", "class", "probability", "second", "probability_2", "third", "probability_3")
 WIDEST = 60  # characters of a name in a table

@@ -24,7 +24,16 @@ STAGES = ("download", "preprocess", "train", "evaluate")
 PROGRAMS = {  # every program, and its arguments where it requires any
     **{
         f"pipeline.{name}": ()
-        for name in (*STAGES, "card", "gate", "preflight", "report", "summary", "verify")
+        for name in (
+            *STAGES,
+            "card",
+            "gate",
+            "page",
+            "preflight",
+            "report",
+            "summary",
+            "verify",
+        )
     },
     "pipeline.export": ("--format", "savedmodel"),
     "pipeline.predict": (".",),

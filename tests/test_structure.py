@@ -147,7 +147,9 @@ def test_tensorflow_is_imported_only_where_it_is_needed() -> None:
         "formats/savedmodel.py",
         "train.py",
     }
-    with_tensorflow = {"pipeline.train", "pipeline.evaluate", "pipeline.export", "pipeline.predict"}
+    with_tensorflow = {
+        *(f"pipeline.{name}" for name in ("train", "evaluate", "export", "page", "predict"))
+    }
     for module in PROGRAMS.keys() - with_tensorflow:
         if module.startswith("pipeline."):
             assert not [file for file in closure(program(module)) if file.parent.name == "training"]
@@ -183,7 +185,7 @@ def test_the_package_can_be_installed(fresh: Workspace, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as members:
         names = {name for name in members.namelist() if ".dist-info/" not in name}
     expected = {str(file.relative_to(REPOSITORY)) for file in FILES}
-    more = {
-        f"pipeline/{name}" for name in ("py.typed", "card.md", "report.html", "gate/verdict.md")
-    }
-    assert names == expected | more
+    names_of_more = ("py.typed", "card.md", "report.html", "gate/verdict.md")
+    more = {f"pipeline/{name}" for name in names_of_more}
+    web = {str(file.relative_to(REPOSITORY)) for file in (PACKAGE / "web").iterdir()}
+    assert names == expected | more | web

@@ -15,6 +15,7 @@ from pipeline.training import backend
 if TYPE_CHECKING:
     import keras
 
+CONFIDENCE = 0.9  # below it an answer is called unsure
 PART = 2**28  # bytes of images and logits in a part of several batches
 
 
@@ -58,15 +59,21 @@ def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[ND
         images: raw pixels, (N, height, width) or (N, height, width, 3).
         classes: how many there are.
 
-    Yields:
-        (M, classes) for the next M images.
+    Returns:
+        (M, classes) for the next M images, each.
 
     Raises:
         InputError: there is no model, it cannot be read, it takes other images, or it has been made
             for another number of classes.
         IntegrityError: its outputs are not finite.
     """
-    network = load(model, images.shape[1:])
+    return outputs(load(model, images.shape[1:]), images, classes, str(model))
+
+
+def outputs(
+    network: "keras.Model", images: NDArray[np.uint8], classes: int, name: str
+) -> Iterator[NDArray[np.float64]]:
+    """The same of a network that `load` returned; `name` is what messages call it."""
     batch = backend.images_at_once(images.shape[1:])
     of_a_batch = batch * (images[:1].nbytes + classes * np.dtype(np.float64).itemsize)
     step = batch * max(1, PART // of_a_batch)
@@ -75,11 +82,11 @@ def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[ND
         logits = np.asarray(found, dtype=np.float64)
         if logits.shape[1:] != (classes,):
             raise InputError(
-                f"{model}: found an output of shape {logits.shape[1:]}, expected a value for each "
+                f"{name}: found an output of shape {logits.shape[1:]}, expected a value for each "
                 f"of {classes} classes"
             )
         if not np.isfinite(logits).all():
-            raise IntegrityError(f"{model}: its outputs are not finite, so its weights are damaged")
+            raise IntegrityError(f"{name}: its outputs are not finite, so its weights are damaged")
         yield logits
 
 

@@ -53,11 +53,20 @@ def fashion_mnist() -> Arrays:
 
 
 def digits() -> Arrays:
-    """The digits of this repository."""
+    """The digits of this repository, 8x8 pixels."""
+    return _committed("digits", 8)
+
+
+def mnist_sample() -> Arrays:
+    """The sample of MNIST in this repository, 28x28 pixels."""
+    return _committed("mnist_sample", 28)
+
+
+def _committed(dataset: str, side: int) -> Arrays:
     arrays = {}
     for split, name in (("train", "train"), ("test", "t10k")):
-        images, labels = _idx(REPOSITORY / "data/sources/digits", name)
-        arrays[split] = images.reshape(-1, 8, 8), labels
+        images, labels = _idx(REPOSITORY / "data/sources" / dataset, name)
+        arrays[split] = images.reshape(-1, side, side), labels
     return arrays
 
 

@@ -139,4 +139,17 @@ FAULTS = [
         "was trained on the classes a, b, expected those of the test images, 0, 1",
         metadata=json.dumps({"class_names": ["a", "b"]}).encode(),
     ),
+    Fault(
+        "page: there is no model",
+        stage("page"),
+        2,
+        "page: models/model.keras: no such file",
+        remove(PATH),
+    ),
+    Fault(
+        "page: the model is one of other pictures than handwritten digits",
+        stage("page"),
+        2,
+        "models/model.keras: pictures for it are prepared by pad, expected mnist",
+    ),
 ]
