@@ -101,11 +101,13 @@ def export(
                 f"{test}: found images of the classes {listed(split.class_names)}, expected those "
                 f"of {model}, {listed(about['class_names'])}"
             )
-        network = inference.named(model, split.images.shape[1:], INPUT, OUTPUT)
+        network = inference.load(model, split.images.shape[1:])
+    from pipeline.training.exportable import exportable
+
     with TemporaryDirectory() as folder:
         made = Path(folder, f"model{form.SUFFIX}")
         with _telling_failure(form.NAME, model, folder):
-            form.write(network, precision, about, made)
+            form.write(exportable(network, INPUT, OUTPUT), precision, about, made)
             compute = form.load(made)
         parity = compare(model, compute, split)
         if parity.same < agreement * parity.total:

@@ -34,7 +34,7 @@ def write(network: "keras.Model", precision: str, about: Mapping[str, Any], path
     each filter or neuron has a scale for its weights, and activations are rounded while it runs.
 
     Args:
-        network: see `inference.named`.
+        network: see `exportable`.
         precision: one of PRECISIONS.
         about: goes into the file as a member of a zip archive that follows the model, which is
             where TensorFlow Lite's metadata keep files. `unzip` shows it.

@@ -38,7 +38,7 @@ def write(network: "keras.Model", precision: str, about: Mapping[str, Any], path
     follows from their range.
 
     Args:
-        network: see `inference.named`.
+        network: see `exportable`.
         precision: one of PRECISIONS.
         about: goes into `metadata_props`.
         path: of the new file.

@@ -31,7 +31,7 @@ FILES = {
 
 
 def write(network: "keras.Model", _precision: str, about: Mapping[str, Any], path: Path) -> None:
-    """Writes `network`, see `inference.named`, to the new folder `path`.
+    """Writes `network`, see `exportable`, to the new folder `path`.
 
     Its signature `serving_default` is what servers call. `about` becomes a file in assets.extra.
     """

@@ -116,21 +116,6 @@ def load(model: Path, shape: tuple[int, ...]) -> "keras.Model":
     return network
 
 
-def named(model: Path, shape: tuple[int, ...], pixels: str, logits: str) -> "keras.Model":
-    """The network in `model`, for export: its input is called `pixels`, its output `logits`.
-
-    Raises:
-        InputError: as `load` does.
-    """
-    network = load(model, shape)
-    import keras
-
-    images = keras.Input(shape, dtype=network.inputs[0].dtype, name=pixels)
-    exported = keras.Model(images, {logits: network(images)}, name="exported")
-    exported(np.zeros((1, *shape), np.uint8))  # without a first call, Keras refuses to write ONNX
-    return exported
-
-
 def _first_line(error: Exception) -> str:
     """The first line of a message, which Keras fills with the configuration of the model."""
     lines = f"{error}".split("\n")
