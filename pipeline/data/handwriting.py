@@ -21,7 +21,7 @@ BOX = 20  # of them: the longer side of a digit
 FINE = 8  # times that resolution: where strokes are thickened
 PEN = 2.4  # pixels of the 28 to which thinner strokes are thickened; the median in MNIST is 2.25
 WINDOW = 8  # strokes are narrower than twice this part of the picture's shorter side
-COARSE = 48  # rows and columns of the picture in which paper is told from ink
+COARSE = 32  # rows and columns of the picture in which paper is told from ink
 BLANK = 25  # of 255: paper that varies by less has nothing on it
 DARKEST = 98  # percentile of the darkness of what may be ink: that of the ink itself
 FAINT = 0.4  # of the ink's darkness: what is fainter is a ruled line or the rest of a shadow
@@ -142,6 +142,8 @@ def parts(ink: Mask) -> list[Mask]:
     or dashes, are too small to be digits, so they do not count.
     """
     found = [part for row in _cut(ink, 0) for part in _cut(row, 1)]
+    if len(found) == 1:
+        return [ink]
     sides = [max(_crop(part).shape) for part in found]
     least = max(DIGIT * max(sides), DASH * pen_width(ink))
     large = [part for part, side in zip(found, sides, strict=True) if side >= least]
@@ -158,7 +160,8 @@ def _cut(ink: Mask, axis: int) -> Iterator[Mask]:
 
 def pen_width(ink: Mask) -> float:
     """The width of the strokes in pixels: four times their median distance to the paper."""
-    squares = np.sort(_squared_distances(~np.pad(ink, 1))[1:-1, 1:-1][ink])
+    around = np.pad(_crop(ink), 1)  # there is no nearer paper beyond
+    squares = np.sort(_squared_distances(~around)[around])
     return float(4 * (np.sqrt(squares[len(squares) // 2]) - 0.5))
 
 

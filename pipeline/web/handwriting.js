@@ -11,7 +11,7 @@ const BOX = 20;
 const FINE = 8;
 const PEN = 2.4;
 const WINDOW = 8;
-const COARSE = 48;
+const COARSE = 32;
 const BLANK = 25;
 const DARKEST = 98;
 const FAINT = 0.4;
@@ -96,6 +96,7 @@ function partsOf(ink) {
   const found = runs(rowSums(ink)).flatMap((rows) =>
     runs(columnSums(cut(ink, rows, [0, ink.width]))).map((columns) => [rows, columns]),
   );
+  if (found.length === 1) return [ink];
   const sides = found.map((place) => longerSide(crop(cut(ink, ...place))));
   const least = Math.max(DIGIT * largest(sides), DASH * penWidth(ink));
   const large = found.filter((_, i) => sides[i] >= least);
