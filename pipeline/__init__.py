@@ -35,7 +35,8 @@ import what is below them and never a stage:
               chooses a reader: folder, table, listing, parquet, npz, idx, cifar; how pictures are
               prepared and decoded; splits
 `training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
-              progress; how TensorFlow starts; inference; models as plain numbers
+              progress; how TensorFlow starts; inference; what a model file says; models as plain
+              numbers, and as converters want them
 `formats/`    what a model is exported to: LiteRT, ONNX, SavedModel
 `web/`        the page to draw on: its template, and its scripts, which the page contains
 `gate/`       the judge and the statistics it uses, results and whether they are fresh, the verdict

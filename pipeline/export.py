@@ -28,9 +28,10 @@ from pipeline.data.split import Split
 from pipeline.errors import InputError, IntegrityError, advising, listed
 from pipeline.formats import litert, onnx, savedmodel
 from pipeline.formats.format import INPUT, OUTPUT, Format, Run
-from pipeline.program import Parser, run
+from pipeline.program import Parser, run, share
 from pipeline.records import one_line
 from pipeline.training import backend, inference
+from pipeline.training.model_file import ModelFile
 
 FORMATS: dict[str, Format] = {"litert": litert, "onnx": onnx, "savedmodel": savedmodel}
 AGREEMENT = {"float32": 1.0, "float16": 1.0, "int8": 0.99}  # share of equal answers, at least
@@ -136,9 +137,7 @@ def _check_packages(form: Format) -> None:
 
 def _about(model: Path) -> dict[str, Any]:
     """What an exported file says of itself: what the model does, and that it comes from here."""
-    about = inference.about(model)
-    if not about.get("class_names"):
-        raise InputError(f"{model}: does not say its class names, expected a model of dvc repro")
+    about = ModelFile.read(model).about
     kept = {key: value for key, value in about.items() if key not in KERAS_OWN}
     return {**kept, "producer": PRODUCER}
 
@@ -237,16 +236,6 @@ def default_name(form: Format, precision: str) -> str:
     return f"model{'' if precision == 'float32' else f'-{precision}'}{form.SUFFIX}"
 
 
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
-    return share
-
-
 def parser() -> Parser:
     """The arguments."""
     arguments = Parser("pipeline.export", __doc__)
@@ -258,7 +247,7 @@ def parser() -> Parser:
     )
     arguments.add_argument(
         "--agreement",
-        type=_share,
+        type=share,
         metavar="SHARE",
         help="of the answers on the test images that must be the model's (default: "
         f"{AGREEMENT['int8']} for int8, else 1)",

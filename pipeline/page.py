@@ -28,8 +28,8 @@ from pipeline.data.split import Split
 from pipeline.errors import InputError, IntegrityError
 from pipeline.program import Parser, emit, run
 from pipeline.records import Predictions
-from pipeline.training import backend, inference
-from pipeline.training.inference import CONFIDENCE
+from pipeline.training import backend
+from pipeline.training.model_file import CONFIDENCE, ModelFile
 
 if TYPE_CHECKING:
     from pipeline.training.portable import Layer
@@ -39,38 +39,6 @@ TEMPLATE = "page.html"
 SCRIPTS = ("network.js", "handwriting.js", "ink.js", "photo.js", "draw.js")  # in order
 BARS = 10  # classes that are shown: of more, the most probable
 EXAMPLES = 12  # mistakes to trace
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model file, and what it says of itself."""
-
-    path: Path
-    class_names: tuple[str, ...]
-    shape: tuple[int, ...]  # (height, width) of an image
-    largest_pixel: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Model":
-        """What the file at `path` says.
-
-        Raises:
-            InputError: it is no model, or the page cannot prepare images for it.
-        """
-        about, shape = inference.about(path), inference.input_shape(path)
-        if "class_names" not in about or "prepare" not in about:
-            raise InputError(
-                f"{path}: does not say its classes, or how pictures are prepared for it, as models "
-                f"of this version do; dvc repro makes a new one"
-            )
-        if about["prepare"] != "mnist":
-            raise InputError(
-                f"{path}: pictures for it are prepared by {about['prepare']}, expected mnist: "
-                f"the page makes digits of drawings"
-            )
-        if len(shape) != 2:  # noqa: PLR2004, height and width
-            raise InputError(f"{path}: takes images of {shape}, expected grey ones")
-        return cls(path, tuple(about["class_names"]), shape, int(about["largest_pixel"]))
 
 
 @dataclass(frozen=True)
@@ -107,23 +75,39 @@ def page(path: Path) -> tuple[str, Numbers]:
         InputError: it is no model that the page can run.
         IntegrityError: its outputs are not finite.
     """
-    model = Model.of(path)
+    model = _readable(path)
     backend.start()
     from pipeline.training.portable import layers_of
 
-    layers = layers_of(path, model.shape)
+    layers = layers_of(path, model.preparation.shape)
     tested = _tested(model, layers)
     numbers = _numbers(model, layers, tested)
     return _written(model, layers, tested, numbers.name), numbers
 
 
-def _written(model: Model, layers: Sequence["Layer"], tested: Tested | None, numbers: str) -> str:
+def _readable(path: Path) -> ModelFile:
+    """What the file at `path` says, if the page can prepare images for it."""
+    model = ModelFile.read(path)
+    how = model.preparation
+    if how.recipe != "mnist":
+        raise InputError(
+            f"{path}: pictures for it are prepared by {how.recipe}, expected mnist: the page makes "
+            f"digits of drawings"
+        )
+    if how.channels != 1:
+        raise InputError(f"{path}: takes images of {how.shape}, expected grey ones")
+    return model
+
+
+def _written(
+    model: ModelFile, layers: Sequence["Layer"], tested: Tested | None, numbers: str
+) -> str:
     examples = _examples(tested) if tested else []
-    names, (height, width) = model.class_names, model.shape
+    names, (height, width) = model.class_names, model.preparation.shape
     content = {
         "names": names,
         "sure": CONFIDENCE,
-        "network": description(layers, model.shape, numbers),
+        "network": description(layers, model.preparation.shape, numbers),
         "examples": [_base64(example.pixels) for example in examples],
     }
     scripts = [Markup((WEB / name).read_text(encoding="utf-8")) for name in SCRIPTS]  # noqa: S704
@@ -149,17 +133,17 @@ def _written(model: Model, layers: Sequence["Layer"], tested: Tested | None, num
     )
 
 
-def _tested(model: Model, layers: Sequence["Layer"]) -> Tested | None:
+def _tested(model: ModelFile, layers: Sequence["Layer"]) -> Tested | None:
     """The test images with the model's answers, if they are here and are such as it takes."""
     with suppress(InputError):
         images = Split.load(paths.TEST)
         found = (images.class_names, images.images.shape[1:], images.largest_pixel)
-        if found == (model.class_names, model.shape, model.largest_pixel):
+        if found == (model.class_names, model.preparation.shape, model.largest_pixel):
             return Tested(images, _predictions(model, layers, images))
     return None
 
 
-def _predictions(model: Model, layers: Sequence["Layer"], images: Split) -> Predictions:
+def _predictions(model: ModelFile, layers: Sequence["Layer"], images: Split) -> Predictions:
     """What `model` makes of `images` with the weights of `layers`."""
     from pipeline.training.portable import logits
 
@@ -167,7 +151,7 @@ def _predictions(model: Model, layers: Sequence["Layer"], images: Split) -> Pred
     return score.predictions_of(found, images.labels)[0]
 
 
-def _numbers(model: Model, layers: Sequence["Layer"], tested: Tested | None) -> Numbers:
+def _numbers(model: ModelFile, layers: Sequence["Layer"], tested: Tested | None) -> Numbers:
     """float16 if all answers on the test images are the same, else float32."""
     if not tested:
         return Numbers("float32", "there are no test images here to try float16 on")

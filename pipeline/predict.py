@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
 
 import numpy as np
 from scipy.special import softmax
@@ -21,47 +20,15 @@ from pipeline import paths
 from pipeline.artifacts import csv_bytes, json_bytes, write_output
 from pipeline.data import inputs
 from pipeline.data.inputs import Images
-from pipeline.data.prepare import Preparation, Recipe
 from pipeline.errors import InputError, listed
-from pipeline.program import Parser, emit, printable, run
+from pipeline.program import Parser, emit, printable, run, share
 from pipeline.repository import dvc
 from pipeline.training import inference
-from pipeline.training.inference import CONFIDENCE
+from pipeline.training.model_file import CONFIDENCE, ModelFile
 
 ANSWERS = 3  # for an image: its class and the runners-up
 HEADER = ("image", "class", "probability", "second", "probability_2", "third", "probability_3")
 WIDEST = 60  # characters of a name in a table
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model file, and what it says of itself."""
-
-    path: Path
-    name: str  # for messages
-    class_names: tuple[str, ...]
-    largest_pixel: int  # what counts as full intensity
-    preparation: Preparation
-
-    @classmethod
-    def of(cls, path: Path, name: str) -> "Model":
-        """What the file at `path` says.
-
-        Raises:
-            InputError: it is no model of this pipeline.
-        """
-        about = inference.about(path)
-        names = about.get("class_names")
-        recipes = {name: name for name in get_args(Recipe)}
-        if not names or about.get("prepare") not in recipes:
-            raise InputError(
-                f"{name}: does not say its classes, or how pictures are prepared for it, as models "
-                f"of this version do; dvc repro makes a new one"
-            )
-        height, width, *colour = inference.input_shape(path)
-        recipe: Recipe = recipes[about["prepare"]]
-        preparation = Preparation(height, width, 3 if colour else 1, recipe)
-        return cls(path, name, tuple(names), int(about["largest_pixel"]), preparation)
 
 
 @dataclass(frozen=True)
@@ -83,7 +50,7 @@ class Answer:
         return [f"{min(probability, 0.999):.1%}" for probability in self.probabilities]
 
 
-def classify(model: Model, images: Images) -> list[Answer]:
+def classify(model: ModelFile, images: Images) -> list[Answer]:
     """The answer for each image.
 
     Raises:
@@ -121,7 +88,9 @@ def as_text(answers: Sequence[Answer], confidence: float) -> str:
     )
 
 
-def as_json(answers: Sequence[Answer], images: Images, model: Model, confidence: float) -> bytes:
+def as_json(
+    answers: Sequence[Answer], images: Images, model: ModelFile, confidence: float
+) -> bytes:
     """Everything that is known of each image."""
     return json_bytes(
         {
@@ -149,18 +118,20 @@ def as_json(answers: Sequence[Answer], images: Images, model: Model, confidence:
 
 
 @contextmanager
-def _model(path: Path, revision: str | None) -> Iterator[Model]:
+def _model(path: Path, revision: str | None) -> Iterator[ModelFile]:
     """The model at `path`, in a git revision if one is named."""
     if revision is None:
-        yield Model.of(path, str(path))
+        yield ModelFile.read(path)
         return
     with TemporaryDirectory() as folder:
         found = Path(folder, path.name)
         dvc("get", "--quiet", f"--rev={revision}", f"--out={found}", ".", str(path))
-        yield Model.of(found, f"{path} of {revision}")
+        yield ModelFile.read(found, f"{path} of {revision}")
 
 
-def _picture(images: Images, answers: Sequence[Answer], model: Model, confidence: float) -> bytes:
+def _picture(
+    images: Images, answers: Sequence[Answer], model: ModelFile, confidence: float
+) -> bytes:
     """What came in, what the model saw, and what it said."""
     from pipeline import figures
     from pipeline.artifacts import png_bytes
@@ -226,16 +197,6 @@ def _location(text: str) -> str:
     return text
 
 
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
-    return share
-
-
 def parser() -> Parser:
     """The arguments."""
     arguments = Parser("pipeline.predict", __doc__)
@@ -259,7 +220,7 @@ def parser() -> Parser:
     )
     add(
         "--confidence",
-        type=_share,
+        type=share,
         default=CONFIDENCE,
         metavar="P",
         help="call answers of a lower probability unsure (default: %(default)s)",

@@ -47,6 +47,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(InputError.exit_code, f"{self.name}: {message}; see {self.prog} --help\n")
 
 
+def share(text: str) -> float:
+    """The value of an argument that is a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return value
+
+
 def run(
     parser: Parser,
     main: Callable[[argparse.Namespace], int | None],

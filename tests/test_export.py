@@ -111,7 +111,7 @@ REFUSED = {
     ),
     "a model of nobody": (
         ("savedmodel", "--model", "plain.keras"),
-        "plain.keras: does not say its class names, expected a model of dvc repro",
+        "plain.keras: does not say its classes, or how pictures are prepared for it",
     ),
 }
 

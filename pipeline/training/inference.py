@@ -15,7 +15,6 @@ from pipeline.training import backend
 if TYPE_CHECKING:
     import keras
 
-CONFIDENCE = 0.9  # below it an answer is called unsure
 PART = 2**28  # bytes of images and logits in a part of several batches
 
 
