@@ -118,7 +118,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str, here: Path, start: Start) -> None:
-    save(here / "other.keras", network("mlp", (8, 8)), class_names=["a", "b"])
+    about = {"class_names": ["a", "b"], "largest_pixel": 16, "prepare": "pad"}
+    save(here / "other.keras", network("mlp", (8, 8)), **about)
     save(here / "plain.keras", network("mlp", (8, 8)))
     (kind, *arguments), message = REFUSED[case]
     code, _, errors = start("pipeline.export", "--format", kind, *arguments)

@@ -189,6 +189,7 @@ def test_photos(browser: Browser) -> None:
         tab.wait("document.querySelector('#verdict').textContent.startsWith('notes.txt: this')")
         for event, holder in (("drop", "dataTransfer"), ("paste", "clipboardData")):
             tab.click("#clear")
+            tab.wait("document.querySelector('#answer').textContent === ''")
             tab.evaluate(HAND_OVER % (list(photo("7")), event, holder))
             tab.wait("document.querySelector('#answer').textContent === '7'")
         tab.draw("#paper", [stroke("1")])  # in place of the photo
