@@ -20,7 +20,7 @@ LARGEST = 512  # rows and columns of a picture; larger ones are to be reduced fi
 BOX = 20  # of them: the longer side of a digit
 FINE = 8  # times that resolution: where strokes are thickened
 PEN = 2.4  # pixels of the 28 to which thinner strokes are thickened; the median in MNIST is 2.25
-WINDOW = 8  # strokes are narrower than twice this part of the picture's shorter side
+WINDOW = 8  # strokes are narrower than twice this part of the picture's longer side
 COARSE = 32  # rows and columns of the picture in which paper is told from ink
 BLANK = 25  # of 255: paper that varies by less has nothing on it
 DARKEST = 98  # percentile of the darkness of what may be ink: that of the ink itself
@@ -87,7 +87,7 @@ def darkness(picture: Whole) -> Whole:
     The paper's brightness is the picture's morphological closing: it follows light and shadow,
     but not the strokes, which are narrower than its window.
     """
-    side = 2 * max(1, min(picture.shape) // WINDOW) + 1
+    side = 2 * max(1, max(picture.shape) // WINDOW) + 1
     paper = ndimage.grey_closing(picture, (side, side), mode="nearest")
     parts_of_255: Whole = np.floor((paper - picture) * 255 / np.maximum(paper, 1))
     return parts_of_255

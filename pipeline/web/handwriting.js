@@ -51,7 +51,7 @@ function darkOnLight(picture) {
 }
 
 function darkness(picture) {
-  const side = 2 * Math.max(1, Math.floor(Math.min(picture.height, picture.width) / WINDOW)) + 1;
+  const side = 2 * Math.max(1, Math.floor(longerSide(picture) / WINDOW)) + 1;
   const paper = closed(picture, side);
   return map(picture, (value, i) => {
     const light = paper.values[i];

@@ -64,6 +64,11 @@ def test_the_centre_of_mass_is_in_the_middle() -> None:
     assert all(13.5 <= where <= 14.5 for where in centre)  # as in all of MNIST
 
 
+def test_a_picture_cut_to_the_digit() -> None:
+    narrow = bar()[19:121, 59:75]  # one pixel of paper on each side
+    assert np.array_equal(only(narrow), only(bar()))
+
+
 @pytest.mark.parametrize("left", [10, 61, 115])
 def test_it_does_not_matter_where_on_the_paper_it_is(left: int) -> None:
     assert np.array_equal(only(bar(left, 27)), only(bar()))
