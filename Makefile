@@ -20,8 +20,8 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST MODEL NAME QUANTIZE REV SEED SEEDS
-unexport SHOW
+unexport BASELINE CONFIDENCE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST MODEL NAME QUANTIZE REV SEED SEEDS
+unexport SHOW SPLIT
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -79,6 +79,7 @@ demo: setup ## Run the four stages on a sample of MNIST, without a download
 	@echo '  make restore repro          the same on all of MNIST, an 11 MB download'
 	@echo '  source .venv/bin/activate   then change a number in params.yaml, and'
 	@echo '  dvc repro                   runs what depends on it'
+	@echo '  make page                   a page to draw digits on, which this model reads'
 
 repro: setup ## Rerun the stages whose inputs changed: dvc repro
 	@python -m pipeline.preflight
@@ -100,14 +101,17 @@ gate: setup ## Compare with an earlier commit: make gate BASELINE=REV
 	python -m pipeline.gate $(call option,--baseline,BASELINE)
 
 predict: setup ## Classify pictures or a table: make predict FILES=FOLDER
-	python -m pipeline.predict $(call value_of,FILES) $(call option,--csv,CSV) $(call option,--header,HEADER) \
-		$(call option,--json,JSON) $(call option,--show,SHOW) $(call option,--rev,REV)
+	@python -m pipeline.predict $(call option,--csv,CSV) $(call option,--header,HEADER) \
+	$(call option,--json,JSON) $(call option,--show,SHOW) $(call option,--model,MODEL) \
+	$(call option,--rev,REV) $(call option,--confidence,CONFIDENCE) $(if $(value SPLIT),--split) \
+	-- $(call value_of,FILES)
 
 page: setup ## Write page.html, to draw on: make page MODEL=FILE
 	python -m pipeline.page $(call option,--model,MODEL)
 
 export: setup ## Convert the model: make export FORMAT=litert QUANTIZE=int8
-	python -m pipeline.export $(call option,--format,FORMAT) $(call option,--quantize,QUANTIZE)
+	python -m pipeline.export $(call option,--format,FORMAT) $(call option,--quantize,QUANTIZE) \
+		$(call option,--model,MODEL)
 
 report: setup ## Compare with pictures, report.html: make report BASELINE=REV
 	python -m pipeline.report $(call option,--baseline,BASELINE)

@@ -20,7 +20,6 @@ DARK = 0.7  # share of the most frequent mistake from which a cell gets white te
 GREY = 2  # dimensions of an image without colour
 MATRIX = 30  # classes up to which a whole confusion matrix is readable
 UPRIGHT = 2  # characters of the longest class name that is written horizontally under a matrix
-ANSWERED = 48  # pictures that are drawn with their answers
 LONGEST = 16  # characters of a class name that are shown
 
 

@@ -91,8 +91,8 @@ def _readable(path: Path) -> ModelFile:
     how = model.preparation
     if how.recipe != "mnist":
         raise InputError(
-            f"{path}: pictures for it are prepared by {how.recipe}, expected mnist: the page makes "
-            f"digits of drawings"
+            f"{path}: is no model for handwritten digits, as its pictures are prepared by "
+            f"{how.recipe!r}; expected one of a dataset with prepare: mnist in its dataset.yaml"
         )
     if how.channels != 1:
         raise InputError(f"{path}: takes images of {how.shape}, expected grey ones")

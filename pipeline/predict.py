@@ -6,7 +6,7 @@ class, the probability that the model gives it, and the runners-up.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -22,10 +22,11 @@ from pipeline.data import inputs
 from pipeline.data.inputs import Images
 from pipeline.errors import InputError, listed
 from pipeline.program import Parser, emit, printable, run, share
-from pipeline.repository import dvc
+from pipeline.repository import commit_of, dvc
 from pipeline.training import inference
 from pipeline.training.model_file import CONFIDENCE, ModelFile
 
+ANSWERED = 48  # pictures that --show draws
 ANSWERS = 3  # for an image: its class and the runners-up
 HEADER = ("image", "class", "probability", "second", "probability_2", "third", "probability_3")
 WIDEST = 60  # characters of a name in a table
@@ -78,7 +79,8 @@ def as_text(answers: Sequence[Answer], confidence: float) -> str:
     rows = [("picture", "class", "", "or")]
     for answer in answers:
         (best, *others), (share, *rest) = answer.classes, answer.shares()
-        runners_up = ", ".join(f"{name} {value}" for name, value in zip(others, rest, strict=True))
+        pairs = zip(others, rest, strict=True)
+        runners_up = ", ".join(f"{name} {value}" for name, value in pairs if value != "0.0%")
         unsure = "   unsure" if answer.probabilities[0] < confidence else ""
         rows.append((printable(answer.image), best, share, runners_up + unsure))
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
@@ -123,9 +125,15 @@ def _model(path: Path, revision: str | None) -> Iterator[ModelFile]:
     if revision is None:
         yield ModelFile.read(path)
         return
+    commit = commit_of(revision)
     with TemporaryDirectory() as folder:
         found = Path(folder, path.name)
-        dvc("get", "--quiet", f"--rev={revision}", f"--out={found}", ".", str(path))
+        dvc("get", f"--rev={commit}", f"--out={found}", ".", str(path), check=False)
+        if not found.is_file():
+            raise InputError(
+                f"{path} of {revision} is neither in DVC's cache nor on its remote; check that "
+                f"commit out and run dvc repro, or take another one"
+            )
         yield ModelFile.read(found, f"{path} of {revision}")
 
 
@@ -136,7 +144,7 @@ def _picture(
     from pipeline import figures
     from pipeline.artifacts import png_bytes
 
-    count = min(figures.ANSWERED, len(answers))
+    count = min(ANSWERED, len(answers))
     said = [
         f"{answer.classes[0]}  {answer.shares()[0]}"
         + (" unsure" if answer.probabilities[0] < confidence else "")
@@ -144,7 +152,7 @@ def _picture(
     ]
     with figures.style():
         figure = figures.answers(
-            [inputs.original(images, number) for number in range(count)],
+            [inputs.original(images, number, model.preparation) for number in range(count)],
             images.pixels[:count],
             model.largest_pixel,
             images.names[:count],
@@ -179,16 +187,36 @@ def main(options: argparse.Namespace) -> int:
             written[options.show] = _picture(images, answers, model, options.confidence)
     for path, content in written.items():
         write_output(path, content)
-        emit(f"{path}: {len(answers):,} classified\n", sys.stdout)
+        shown = min(len(answers), ANSWERED if path == options.show else len(answers))
+        first = f"the first {shown:,} of " if shown < len(answers) else ""
+        emit(f"{path}: {first}{len(answers):,} classified\n", sys.stdout)
     if not (options.csv or options.json):
         emit(as_text(answers, options.confidence), sys.stdout)
     unsure = sum(answer.probabilities[0] < options.confidence for answer in answers)
     print(
-        f"{model.name} knows the classes {listed(model.class_names)}; {unsure:,} of "
-        f"{len(answers):,} answers are unsure, below {options.confidence:.0%}",
+        f"{model.name} knows the classes {listed(model.class_names)}; unsure, below "
+        f"{options.confidence:.0%}: {unsure:,} of {len(answers):,}",
         file=sys.stderr,
     )
     return InputError.exit_code if images.unread else 0
+
+
+def _target(suffix: str) -> Callable[[str], Path]:
+    """The value of an option that names a file to write: one of its kind, in a folder that exists.
+
+    A pipe or a device may have any name.
+    """
+
+    def target(text: str) -> Path:
+        path = Path(text)
+        special = path.exists() and not path.is_file() and not path.is_dir()
+        if path.suffix.lower() != suffix and not special:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected a name with {suffix}")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"{path.parent}: no such folder")
+        return path
+
+    return target
 
 
 def _location(text: str) -> str:
@@ -209,9 +237,19 @@ def parser() -> Parser:
         help="a picture, a folder, a pattern such as '*.png', a .csv table of pixels, or - for a "
         "picture on standard input",
     )
-    add("--csv", type=Path, metavar="FILE", help="write a table")
-    add("--json", type=Path, metavar="FILE", help="write everything that is known of each picture")
-    add("--show", type=Path, metavar="FILE", help="draw what came in, what the model saw and said")
+    add("--csv", type=_target(".csv"), metavar="FILE", help="write a table")
+    add(
+        "--json",
+        type=_target(".json"),
+        metavar="FILE",
+        help="write everything that is known of each picture",
+    )
+    add(
+        "--show",
+        type=_target(".png"),
+        metavar="FILE",
+        help="draw what came in, what the model saw, and what it said",
+    )
     add(
         "--header",
         default=",".join(HEADER),

@@ -78,15 +78,25 @@ def find_commit(name: str) -> Commit:
     Raises:
         InputError: there is none, or it is no ancestor, as far as this clone knows.
     """
-    commit = _hash(name)
-    if not commit:
-        raise InputError(f"{name!r}: git knows no such commit{_if_shallow()}")
+    commit = commit_of(name)
     if _git("merge-base", "--is-ancestor", commit, "HEAD").returncode:
         raise InputError(
             f"{name}: {commit[:7]} is not an ancestor of HEAD, so HEAD does not replace it; "
             f"use the merge base: git merge-base HEAD {name}{_if_shallow()}"
         )
     return Commit(name, commit)
+
+
+def commit_of(name: str) -> str:
+    """The hash of the commit called `name`.
+
+    Raises:
+        InputError: git knows none.
+    """
+    commit = _hash(name)
+    if not commit:
+        raise InputError(f"{name!r}: git knows no such commit{_if_shallow()}")
+    return commit
 
 
 def default_baseline() -> Commit:

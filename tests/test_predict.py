@@ -79,9 +79,9 @@ def test_a_table_for_a_terminal(pictures: Path, start: Start) -> None:
     assert code == 0
     header, row = output.splitlines()
     assert header.split() == ["picture", "class", "or"]
-    assert row.startswith("b.png    ")
+    assert row.startswith(f"{pictures}/b.png  ")
     assert row.endswith("   unsure")
-    assert "1 of 1 answers are unsure, below 100%" in told
+    assert "unsure, below 100%: 1 of 1" in told
 
 
 def test_json_says_everything(here: Workspace, pictures: Path, start: Start) -> None:
@@ -172,13 +172,14 @@ def test_several_digits_in_one_photo(tmp_path: Path, start: Start) -> None:
     code, output, told = start(*arguments)
     assert code == 2
     assert len(output.splitlines()) == 2  # the header and one.png
-    assert "three.png: shows 3 digits, expected one digit" in told
-    assert "none.png: shows nothing, expected one digit" in told
+    assert "three.png: shows 3 digits, expected one" in told
+    assert "\n--split reads several digits" in told
+    assert "none.png: shows no digit, expected one" in told
     code, output, told = start(*arguments, "--split")
     assert code == 2
     names = [Path(line.split()[0]).name for line in output.splitlines()[1:]]
     assert names == ["one.png#1", "three.png#1", "three.png#2", "three.png#3"]
-    assert "none.png: shows nothing, expected digits" in told
+    assert "none.png: shows no digit, expected some" in told
 
 
 def test_a_model_of_an_earlier_version(here: Workspace, tmp_path: Path, start: Start) -> None:
@@ -202,12 +203,18 @@ def test_a_model_of_an_earlier_version(here: Workspace, tmp_path: Path, start: S
 
 REFUSED = {
     "nothing there": ("nowhere", "nowhere: no such file or folder"),
-    "no picture": (".", "found no data"),
+    "no picture": (".", "found no picture, expected some"),
+    "other files": ("others", "others: found 1 .txt, but no picture, expected some"),
     "another size": ("wide.csv", "wide.csv: found 6 columns of pixels, which make no square image"),
     "header": (("one.png", "--header", "a"), "--header: found 'a', expected 2 to 7 names"),
     "broken": ("broken.png", "broken.png: is none of PNG"),
     "all broken": (("broken.png", "broken.png"), "found no picture that can be read"),
-    "pattern": ("*.gif", "*.gif: no such file or folder"),
+    "pattern": ("*.gif", "*.gif: no file matches"),
+    "a file of the user's": (
+        ("one.png", "--csv", "one.png"),
+        "'one.png', expected a name with .csv",
+    ),
+    "nowhere to write": (("one.png", "--json", "no/a.json"), "argument --json: no: no such folder"),
     "table beside": (("wide.csv", "one.png"), "wide.csv: is a table, which is classified alone"),
     "split": (("one.png", "--split"), "--split: finds digits, but the model's pictures are"),
     "confidence": (("one.png", "--confidence", "2"), "found '2', expected a number from 0 to 1"),
@@ -222,6 +229,8 @@ def test_refused(case: str, tmp_path: Path, start: Start, monkeypatch: pytest.Mo
     if case != "no picture":
         (tmp_path / "wide.csv").write_text("a1,a2,a3,a4,a5,a6\n1,2,3,4,5,6\n")
         (tmp_path / "one.png").write_bytes(png([[0]]))
+        (tmp_path / "others").mkdir()
+        (tmp_path / "others/notes.txt").touch()
         (tmp_path / "broken.png").write_bytes(b"no picture")
     model = Path("models/model.keras").resolve()
     monkeypatch.chdir(tmp_path)

@@ -51,7 +51,9 @@ def digits(
     level = ink_level(ink)
     if level is None:
         return []
-    return [_normalized(ink, part, level, shape) for part in parts(without_specks(ink > level))]
+    found = parts(without_specks(ink > level))
+    strokes = [_strokes(ink, part, level, _box(shape)) for part in found]
+    return [_normalized(one, shape) for one in strokes if not _is_blot(one)]
 
 
 def in_form(picture: NDArray[np.uint8], shape: tuple[int, int]) -> bool:
@@ -171,15 +173,24 @@ def _squared_distances(targets: Mask) -> NDArray[np.float64]:
     return squares
 
 
-def _normalized(ink: Whole, part: Mask, level: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """One digit, thickened if it is thin, scaled and centred."""
-    box = _box(shape)
+def _strokes(ink: Whole, part: Mask, level: int, box: int) -> Mask:
+    """One digit at FINE times the resolution of the result, thickened if it is thin."""
     near = ndimage.binary_dilation(part)  # the strokes with their soft edges
     rows, columns = _range(near, 1), _range(near, 0)
     fine = _scaled((near * ink)[rows, columns], FINE * box)
     level = min(level, int(fine.max()) // 2)  # a line of one pixel gets lighter where it is reduced
-    strokes = _thickened(_crop(fine > level), box)
-    digit = _scaled(strokes.astype(np.float64) * 255, box)
+    return _thickened(_crop(fine > level), box)
+
+
+def _is_blot(strokes: Mask) -> bool:
+    """Whether ink fills a square or so, as noise does. Of MNIST's digits 84% are filled at most."""
+    longer, shorter = max(strokes.shape), min(strokes.shape)
+    return bool(10 * strokes.sum() > 9 * strokes.size and 2 * shorter > longer)
+
+
+def _normalized(strokes: Mask, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The digit, scaled and centred."""
+    digit = _scaled(strokes.astype(np.float64) * 255, _box(shape))
     image = np.zeros(shape, np.uint8)
     places = tuple(
         slice(start, start + size)

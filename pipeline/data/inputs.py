@@ -4,6 +4,7 @@ import glob
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from pipeline.data.files import Entry, Files
 from pipeline.data.parts import BytesChunk, Chunk, Part, Pictures, file_chunks
 from pipeline.data.pixels import decode_into
 from pipeline.data.prepare import (
+    SEVERAL,
     PictureError,
     Preparation,
     digits,
@@ -26,7 +28,7 @@ from pipeline.data.prepare import (
     without_warnings,
 )
 from pipeline.data.sources import Labelled
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
 STANDARD_INPUT = "-"
 SHOWN = 240  # rows and columns of a picture that is drawn
@@ -88,13 +90,13 @@ def read(
     return images
 
 
-def original(images: Images, number: int) -> Image.Image:
+def original(images: Images, number: int, how: Preparation) -> Image.Image:
     """The picture that image `number` was made from, as it looks; of a table, its pixels."""
     path = images.paths[number]
     if not path:
         return Image.fromarray(images.pixels[number])
     with without_warnings():
-        picture = read_picture(Path(path).read_bytes())
+        picture = read_picture(Path(path).read_bytes(), how)
     picture.thumbnail((SHOWN, SHOWN))
     return picture
 
@@ -107,7 +109,8 @@ def _expanded(locations: Iterable[str]) -> Iterator[str]:
         elif matching := sorted(glob.glob(location, recursive=True)):  # noqa: PTH207, as in a shell
             yield from matching
         else:
-            raise InputError(f"{location}: no such file or folder")
+            what = "no file matches" if glob.has_magic(location) else "no such file or folder"
+            raise InputError(f"{location}: {what}")
 
 
 def _table(path: Path, how: Preparation) -> _Found:
@@ -132,15 +135,32 @@ def _pictures(locations: list[str]) -> _Found:
             continue
         path = Path(location)
         root = path if path.is_dir() else path.parent
-        below = [
-            one for one in files.walk(path) if path.is_file() or files.kind_of(one) == "folder"
-        ]
-        if not below:
-            raise InputError(f"{location}: found no picture, expected some")
+        below = _below(path) if path.is_dir() else [path.name]
         chunks.append(partial(file_chunks, Files(root), [*map(Entry, below)]))
-        names += below if len(locations) == 1 else [str(root / one) for one in below]
+        alone = path.is_dir() and len(locations) == 1
+        names += below if alone else [str(root / one) for one in below]
         paths += [str(root / one) for one in below]
     return _Found(names, paths, lambda: (chunk for one in chunks for chunk in one()))
+
+
+def _below(folder: Path) -> list[str]:
+    """The pictures below a folder; says how many other files there are."""
+    found, others = [], Counter[str]()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_dir() or any(part.startswith(".") for part in relative.parts):
+            continue
+        if files.kind_of(path.name) == "folder":
+            found.append(relative.as_posix())
+        else:
+            others[path.suffix.lower() or path.name] += 1
+    kinds = listed(f"{count:,} {suffix}" for suffix, count in others.most_common())
+    if not found:
+        there = f"{kinds}, but " if others else ""
+        raise InputError(f"{folder}: found {there}no picture, expected some")
+    if others:
+        print(f"{folder}: left out files that are no pictures: {kinds}", file=sys.stderr)
+    return found
 
 
 def _decoded(found: _Found, how: Preparation, scratch: Path) -> Images:
@@ -156,6 +176,8 @@ def _decoded(found: _Found, how: Preparation, scratch: Path) -> Images:
     if len(found.names) == len(pixels.broken) == 1:
         raise InputError(pixels.broken[0])
     pixels.tell_broken(sys.stderr)
+    if any(line.endswith(SEVERAL) for line in pixels.broken):
+        print("--split reads several digits in a picture one by one", file=sys.stderr)
     readable = np.flatnonzero(pixels.healthy)
     return Images(
         [found.names[index] for index in readable],
@@ -197,7 +219,7 @@ def _digits(content: bytes, how: Preparation) -> tuple[list[NDArray[np.uint8]], 
         found = digits(read_picture(content, how), how)
     except PictureError as error:
         return [], str(error)
-    return found, "" if found else "shows nothing, expected digits"
+    return found, "" if found else "shows no digit, expected some"
 
 
 def _mapped(scratch: Path, count: int, how: Preparation) -> NDArray[np.uint8]:

@@ -48,7 +48,7 @@ class Pixels:
         if count:
             what = "1 picture" if count == 1 else f"{count:,} pictures"
             lines = _and_more(self.broken, count)
-            print(f"left out {what} that cannot be read:", *lines, sep="\n  ", file=stream)
+            print(f"left out {what}:", *lines, sep="\n  ", file=stream)
 
     def chunks(self, positions: NDArray[np.intp]) -> Iterator[NDArray[np.uint8]]:
         """Images at `positions` among all, in ascending order."""

@@ -25,6 +25,7 @@ LONGEST = 20_000  # pixels of a side; what is longer is refused before it is dec
 MOST = 100_000_000  # pixels
 WITH_DRAFT = ("JPEG", "MPO")
 WITH_ORIENTATION = ("JPEG", "MPO", "TIFF", "WEBP")  # formats that cameras write
+SEVERAL = "digits, expected one"  # the end of what is said of a picture of several
 DRAFT = 2  # a JPEG is decoded at no less than so many times the size it is then reduced to
 
 Recipe = Literal["pad", "crop", "stretch", "mnist"]
@@ -145,8 +146,8 @@ def prepare(image: Image.Image, how: Preparation) -> NDArray[np.uint8]:
     if how.recipe == "mnist":
         found = digits(image, how)
         if len(found) != 1:
-            what = f"{len(found)} digits" if found else "nothing"
-            raise PictureError(f"shows {what}, expected one digit")
+            what = f"{len(found)} {SEVERAL}" if found else "no digit, expected one"
+            raise PictureError(f"shows {what}")
         return found[0]
     mode = "L" if how.channels == 1 else "RGB"
     if image.mode != mode:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from pipeline import paths
 from pipeline.data.prepare import Preparation, Recipe
 from pipeline.errors import InputError
 from pipeline.training import inference
@@ -35,6 +36,8 @@ class ModelFile:
         Raises:
             InputError: it is no model, or does not say what models of this version say.
         """
+        if path == paths.MODEL and not path.exists():
+            raise InputError(f"{path}: no such file; make repro makes it")
         about, name = inference.about(path), name or str(path)
         try:
             names, largest = tuple(about["class_names"]), int(about["largest_pixel"])

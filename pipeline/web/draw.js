@@ -206,7 +206,7 @@ function answer() {
   }
   const found = digits(photo?.grey ?? pictureOf(ink), FORM);
   if (found.length === 1) showAnswer(found[0].values);
-  else showNothing(`shows ${found.length ? `${found.length} digits` : "nothing"}, expected one digit`);
+  else showNothing(`shows ${found.length ? `${found.length} digits` : "no digit"}, expected one`);
 }
 
 function showNothing(reason) {

@@ -27,7 +27,8 @@ function digits(picture, form) {
   const level = inkLevel(ink);
   if (level === null) return [];
   const parts = partsOf(withoutSpecks(map(ink, (value) => value > level)));
-  return parts.map((part) => normalized(ink, part, level, form));
+  const strokes = parts.map((part) => strokesOf(ink, part, level, boxOf(form)));
+  return strokes.filter((one) => !isBlot(one)).map((one) => normalized(one, form));
 }
 
 function inForm(picture, form) {
@@ -110,14 +111,22 @@ function penWidth(ink) {
   return 4 * (Math.sqrt(sorted[sorted.length >> 1]) - 0.5);
 }
 
-function normalized(ink, part, level, form) {
-  const box = boxOf(form);
+function strokesOf(ink, part, level, box) {
   const near = dilated(part);
   const soft = map(ink, (value, i) => (near.values[i] ? value : 0));
   const fine = scaled(cut(soft, rangeOf(rowSums(near)), rangeOf(columnSums(near))), FINE * box);
   const least = Math.min(level, Math.floor(largest(fine.values) / 2));
-  const strokes = thickened(crop(map(fine, (value) => value > least)), box);
-  const digit = scaled(map(strokes, (value) => value * 255), box);
+  return thickened(crop(map(fine, (value) => value > least)), box);
+}
+
+function isBlot(strokes) {
+  const shorter = Math.min(strokes.height, strokes.width);
+  const filled = 10 * sum(strokes.values) > 9 * strokes.values.length;
+  return filled && 2 * shorter > longerSide(strokes);
+}
+
+function normalized(strokes, form) {
+  const digit = scaled(map(strokes, (value) => value * 255), boxOf(form));
   const top = centred(rowSums(digit), form.height);
   const left = centred(columnSums(digit), form.width);
   const image = blank(form.height, form.width);

@@ -145,6 +145,11 @@ def test_noise_is_nothing() -> None:
     assert digits(noise.astype(np.uint8)) == []
 
 
+def test_noise_of_high_contrast_is_no_digit() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300))
+    assert digits(noise.astype(np.uint8)) == []
+
+
 def test_two_digits_from_left_to_right_and_row_by_row() -> None:
     row = np.concatenate([seven(10), bar()], axis=1)
     page = np.concatenate([row, 255 - (255 - row)[:, ::-1]], axis=0)

@@ -220,12 +220,12 @@ def test_handwriting_in_colour_has_three_equal_channels() -> None:
     assert not in_colour(Image.fromarray(found))
 
 
-@pytest.mark.parametrize(("count", "what"), [(0, "nothing"), (2, "2 digits"), (4, "4 digits")])
+@pytest.mark.parametrize(("count", "what"), [(0, "no digit"), (2, "2 digits"), (4, "4 digits")])
 def test_one_digit_is_expected(count: int, what: str) -> None:
     picture = drawing((0, 0, 0), (255, 255, 255), count) if count else Image.new("L", (90, 90))
     with pytest.raises(PictureError) as error:
         prepare(picture, WRITTEN)
-    assert str(error.value) == f"shows {what}, expected one digit"
+    assert str(error.value) == f"shows {what}, expected one"
 
 
 def test_colour_by_what_a_picture_shows() -> None:

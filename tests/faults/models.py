@@ -150,6 +150,6 @@ FAULTS = [
         "page: the model is one of other pictures than handwritten digits",
         stage("page"),
         2,
-        "models/model.keras: pictures for it are prepared by pad, expected mnist",
+        "models/model.keras: is no model for handwritten digits, as its pictures are prepared by",
     ),
 ]

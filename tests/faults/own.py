@@ -147,7 +147,7 @@ PICTURES = [
     Own(
         "25 pictures of many are broken, and preprocess.broken is skip",
         pets(dict.fromkeys(MORE, PICTURE) | dict.fromkeys(MORE[:25], "x")),
-        "left out 25 pictures that cannot be read:",
+        "left out 25 pictures:",
         0,
         params=SKIP,
     ),
