@@ -185,8 +185,8 @@ def test_an_uneven_dataset_by_hand(make: Make) -> None:
     assert "| Macro F1 | 80.39% |" in body
     assert "| dog | 2 | 50.00% | 9.45% to 90.55% | 100.00% |" in body
     assert "| dog | cat | 1 | 50.00% |" in body
-    assert "Always to answer cat, the most frequent\nclass in training, would get 80.00%" in body
-    assert "- It does worst on class dog: 50.00% of 2 images" in body
+    assert "Always answering cat, the most frequent\nclass in training, would get 80.00%" in body
+    assert "- It does worst on the class dog: 50.00% of 2 images" in body
     assert "- It has learned from 20 to 80 images of a class, fewest of dog." in body
     # 0.94313 is the probability of every answer.
     assert "On average it is 94.31%, and 90.00% are right." in body
