@@ -378,8 +378,8 @@ def _prepared(dataset: Dataset, params: Preprocess, shape: list[int]) -> str:
         return (
             f"A photo or a drawing of a digit is brought into MNIST's form: light on black, the "
             f"longer side 20/28 of the image's {size}, the centre of mass in the middle, thin "
-            f"strokes thickened. The program predict does that. An image in this form is left as it "
-            f"is."
+            f"strokes thickened; the program predict does that. An image that is in this form "
+            f"already is left as it is."
         )
     return (
         f"A picture is turned upright if its EXIF data say so, put on white where it is "
