@@ -22,7 +22,9 @@ from tests.support import REPOSITORY, Start, Workspace
 
 CONCERNED = ("docs/use.md", "pipeline/export.py", "pipeline/formats", "requirements")
 NAMES = tuple(map(str, range(10)))
+ABOUT = {"class_names": NAMES, "largest_pixel": 16, "prepare": "pad"}  # of a model
 WITHOUT_SETUP = "-o .venv/.ready -o params.schema.json"
+AGREEMENT = {"float32": "1", "float16": "0.98", "int8": "0.5"}  # of an untrained network, on noise
 CASES = [  # format, precision, shape of an image
     pytest.param(
         kind, precision, shape, marks=[pytest.mark.nightly] if precision == "float16" else []
@@ -118,8 +120,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str, here: Path, start: Start) -> None:
-    about = {"class_names": ["a", "b"], "largest_pixel": 16, "prepare": "pad"}
-    save(here / "other.keras", network("mlp", (8, 8)), **about)
+    save(here / "other.keras", network("mlp", (8, 8)), **(ABOUT | {"class_names": ["a", "b"]}))
     save(here / "plain.keras", network("mlp", (8, 8)))
     (kind, *arguments), message = REFUSED[case]
     code, _, errors = start("pipeline.export", "--format", kind, *arguments)
@@ -182,7 +183,7 @@ def test_the_same_answers_and_bytes_in_any_process(
     Split(images, np.arange(300, dtype=np.uint16) % 10, NAMES, 16).save(
         workspace.root / "data/processed/test"
     )
-    save(workspace.root / "own.keras", network("cnn", shape), class_names=NAMES, prepare="pad")
+    save(workspace.root / "own.keras", network("cnn", shape), **ABOUT)
     form, made = FORMATS[kind], []
     for seed in "12":
         workspace.variables = {"PYTHONHASHSEED": seed}
@@ -190,16 +191,12 @@ def test_the_same_answers_and_bytes_in_any_process(
         quantize = () if precision == "float32" else ("--quantize", precision)
         done = workspace.module(
             *("pipeline.export", "--format", kind, *quantize, "--model", "own.keras"),
-            *("--out", out, "--agreement", "0.5" if precision == "int8" else "1"),
+            *("--out", out, "--agreement", AGREEMENT[precision]),
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"{out}: {form.NAME}, {precision}, ")
         made.append(workspace.root / out)
-    assert form.about(made[0]) == {
-        "class_names": list(NAMES),
-        "prepare": "pad",
-        "producer": "mnist-pipeline",
-    }
+    assert form.about(made[0]) == ABOUT | {"class_names": [*NAMES], "producer": "mnist-pipeline"}
     assert form.load(made[0])(images[:1]).shape == (1, 10)
     if made[0].is_file():
         assert made[0].read_bytes() == made[1].read_bytes()
@@ -213,7 +210,7 @@ def test_other_answers_are_not_written(kind: str, here: Path, start: Start) -> N
     weights = made.get_weights()
     weights[-2] = 1 + np.linspace(0, 1e-4, weights[-2].size).reshape(weights[-2].shape)
     made.set_weights([*weights[:-1], np.zeros(10)])  # in float16 all classes are alike
-    save(here / "narrow.keras", made, class_names=NAMES)
+    save(here / "narrow.keras", made, **ABOUT)
     arguments = ("pipeline.export", "--format", kind, "--model", "narrow.keras")
     code, _, errors = start(*arguments, "--quantize", "float16")
     assert code == 4

@@ -54,7 +54,10 @@ FAULTS = [
         "the test images are of other classes",
         2,
         "data/processed/test: found images of the classes a, b, expected those of models/model.k",
-        write(ABOUT, json_bytes({"class_names": ["a", "b"], "largest_pixel": 16})),
+        write(
+            ABOUT,
+            json_bytes({"class_names": ["a", "b"], "largest_pixel": 16, "prepare": "pad"}),
+        ),
     ),
     _fault(
         "a folder of the user is in the way",

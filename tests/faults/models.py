@@ -48,8 +48,9 @@ def with_nan(workspace: Workspace) -> None:
 
     network = keras.models.load_model(workspace.root / PATH, compile=False)
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
-    names = inference.about(workspace.root / PATH)["class_names"]
-    write(PATH, keras_bytes(network, {"class_names": names}))(workspace)
+    about = inference.about(workspace.root / PATH)
+    kept = {key: about[key] for key in ("class_names", "largest_pixel", "prepare")}
+    write(PATH, keras_bytes(network, kept))(workspace)
 
 
 def _made(shape: tuple[int, ...], outputs: int, *, code: bool = False) -> Prepare:
