@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import softmax
 
 from pipeline import paths
-from pipeline.artifacts import csv_bytes, json_bytes, write_output
+from pipeline.artifacts import csv_bytes, json_bytes, png_bytes, write_output
 from pipeline.data import inputs
 from pipeline.data.inputs import Images
 from pipeline.errors import InputError, listed
@@ -45,6 +45,10 @@ class Answer:
         pairs = zip(self.classes, self.probabilities, strict=True)
         yield from (self.image, *chain.from_iterable((name, f"{p:.6f}") for name, p in pairs))
         yield from [""] * 2 * (ANSWERS - len(self.classes))
+
+    def unsure(self, confidence: float) -> bool:
+        """Whether the probability of the class is below `confidence`."""
+        return self.probabilities[0] < confidence
 
     def shares(self) -> list[str]:
         """The probabilities in percent; none is shown as 100%."""
@@ -78,15 +82,15 @@ def as_text(answers: Sequence[Answer], confidence: float) -> str:
     """A table for a terminal."""
     rows = [("picture", "class", "", "or")]
     for answer in answers:
-        (best, *others), (share, *rest) = answer.classes, answer.shares()
+        (best, *others), (percent, *rest) = answer.classes, answer.shares()
         pairs = zip(others, rest, strict=True)
         runners_up = ", ".join(f"{name} {value}" for name, value in pairs if value != "0.0%")
-        unsure = "   unsure" if answer.probabilities[0] < confidence else ""
-        rows.append((printable(answer.image), best, share, runners_up + unsure))
+        unsure = "   unsure" if answer.unsure(confidence) else ""
+        rows.append((printable(answer.image), best, percent, runners_up + unsure))
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
     return "".join(
-        f"{image:{widths[0]}}  {best:{widths[1]}}  {share:>{widths[2]}}  {rest}".rstrip() + "\n"
-        for image, best, share, rest in rows
+        f"{image:{widths[0]}}  {best:{widths[1]}}  {percent:>{widths[2]}}  {rest}".rstrip() + "\n"
+        for image, best, percent, rest in rows
     )
 
 
@@ -104,7 +108,7 @@ def as_json(
                     "image": answer.image,
                     "class": answer.classes[0],
                     "probability": answer.probabilities[0],
-                    "unsure": answer.probabilities[0] < confidence,
+                    "unsure": answer.unsure(confidence),
                     "runners_up": [
                         {"class": name, "probability": probability}
                         for name, probability in zip(
@@ -142,12 +146,11 @@ def _picture(
 ) -> bytes:
     """What came in, what the model saw, and what it said."""
     from pipeline import figures
-    from pipeline.artifacts import png_bytes
 
     count = min(ANSWERED, len(answers))
     said = [
         f"{answer.classes[0]}  {answer.shares()[0]}"
-        + (" unsure" if answer.probabilities[0] < confidence else "")
+        + (" unsure" if answer.unsure(confidence) else "")
         for answer in answers[:count]
     ]
     with figures.style():
@@ -192,7 +195,7 @@ def main(options: argparse.Namespace) -> int:
         emit(f"{path}: {first}{len(answers):,} classified\n", sys.stdout)
     if not (options.csv or options.json):
         emit(as_text(answers, options.confidence), sys.stdout)
-    unsure = sum(answer.probabilities[0] < options.confidence for answer in answers)
+    unsure = sum(answer.unsure(options.confidence) for answer in answers)
     print(
         f"{model.name} knows the classes {listed(model.class_names)}; unsure, below "
         f"{options.confidence:.0%}: {unsure:,} of {len(answers):,}",
