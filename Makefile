@@ -20,8 +20,8 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE CONFIDENCE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST MODEL NAME QUANTIZE REV SEED SEEDS
-unexport SHOW SPLIT
+unexport BASELINE CONFIDENCE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST MODEL N NAME QUANTIZE REV
+unexport SEED SEEDS SHOW SPLIT
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -37,11 +37,11 @@ progress = while read -r word name rest; do \
 	esac; done
 
 .NOTPARALLEL: # make restore repro is one after the other
-.PHONY: help setup demo repro verify gate predict page export report card seeds experiment lesson notebook ladder
+.PHONY: help setup demo repro train-workers verify gate predict page export report card seeds experiment lesson notebook ladder
 .PHONY: best compare restore extras test check bench lock clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(ready) params.schema.json ## Install requirements.lock into .venv, once
 
@@ -84,6 +84,12 @@ demo: setup ## Run the four stages on a sample of MNIST, without a download
 repro: setup ## Rerun the stages whose inputs changed: dvc repro
 	@python -m pipeline.preflight
 	dvc repro
+	@echo
+	@python -m pipeline.summary
+
+train-workers: setup ## Train on workers of this machine: make train-workers N=4
+	@python -m pipeline.preflight
+	TRAIN_LAUNCHER='python -m pipeline.launch --workers '$(call value_of,N) dvc repro
 	@echo
 	@python -m pipeline.summary
 

@@ -13,7 +13,8 @@ Three programs judge the results: `gate` decides whether the model may replace t
 commit, `report` shows both on a page, `verify` checks that the committed results come out again.
 `predict` puts the model to use, `page` writes a page to draw on, `export` converts the model for
 use elsewhere, `card` describes it to others. `preflight` checks params.yaml before DVC starts,
-`summary` prints the accuracy, `notebook` is for notebooks.
+`launch` starts several workers on this machine, which train one model, `summary` prints the
+accuracy, `notebook` is for notebooks.
 
 A stage is a module with a function that takes its parameters and paths, and a `main` that fills
 them in. Stages never import each other. What they share is in rooms of one concern each, which
@@ -35,8 +36,9 @@ import what is below them and never a stage:
               chooses a reader: folder, table, listing, parquet, npz, idx, cifar; how pictures are
               prepared and decoded; splits
 `training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
-              progress; how TensorFlow starts; inference; what a model file says; models as plain
-              numbers, and as converters want them
+              progress; training in shards, by a cluster of workers that watch each other; how
+              TensorFlow starts; inference; what a model file says; models as plain numbers, and as
+              converters want them
 `formats/`    what a model is exported to: LiteRT, ONNX, SavedModel
 `web/`        the page to draw on: its template, and its scripts, which the page contains
 `gate/`       the judge and the statistics it uses, results and whether they are fresh, the verdict

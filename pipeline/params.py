@@ -139,6 +139,12 @@ class Train(Section):
     batch_size: int = Field(
         ge=1, le=65_536, description="a whole number from 1 to 65536, images per step"
     )
+    shards: int = Field(
+        ge=1,
+        le=1024,
+        description="1, 2, 4, or another power of two up to 1024 and train.batch_size, the parts of"
+        " a batch that workers can share",
+    )
     drop_last: bool = Field(
         description="true or false, whether to skip the last batch of an epoch if it is smaller"
     )
@@ -173,6 +179,15 @@ class Train(Section):
         description="a whole number from 0 to 4294967295, which determines the initial weights, "
         "the order of the images and every other random number"
     )
+
+    @model_validator(mode="after")
+    def _shards_fit(self) -> Self:
+        if self.shards.bit_count() != 1 or self.shards > self.batch_size:
+            raise ValueError(
+                f"train.shards: found {self.shards}, expected a power of two of at most "
+                f"train.batch_size, {self.batch_size}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:

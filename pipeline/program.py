@@ -95,6 +95,8 @@ def run_stage(
     description: str | None,
     main: Callable[[Params], None],
     inputs: Iterable[Path] = (),
+    *,
+    writes: Callable[[], bool] = lambda: True,
 ) -> NoReturn:
     """Runs a stage as a program: with the checked parameters, and alone in this folder.
 
@@ -104,12 +106,16 @@ def run_stage(
         main: what to do with the parameters.
         inputs: the outputs of earlier stages that it reads; where DVC runs the stage, they must be
             what dvc.lock recorded.
+        writes: whether this process writes the results; one that only helps need not be alone.
     """
 
     def stage(_arguments: argparse.Namespace) -> None:
         started = time.perf_counter()
         _die_with_dvc()
         params = load(PARAMS)
+        if not writes():
+            main(params)
+            return
         with _exclusive(name):
             if "DVC_STAGE" in os.environ:
                 check_recorded(inputs)
@@ -205,13 +211,22 @@ def _disk_error(error: OSError) -> DiskError:
     return DiskError(f"{where}{error.strerror or error}; {remedy}, then run it again")
 
 
+def die_with_parent() -> None:
+    """Lets the system end this process when its parent ends, however that does.
+
+    Only Linux can do this. Elsewhere nothing happens.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _die_with_dvc() -> None:
     """Ends this process when the `dvc repro` that started it ends, even if that was killed.
 
     Only Linux can do this. Elsewhere the stage runs on, and its lock keeps a second one away.
     """
     if "DVC_STAGE" in os.environ and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         if os.getpgid(os.getppid()) != os.getpgid(0):  # it has ended, and init adopted us
             sys.exit("the dvc repro that started this stage has ended")
 

@@ -1,13 +1,17 @@
 """Stage 3: a network trained on data/processed/train, into models/model.keras."""
 
 import hashlib
+import io
 import json
+import os
+import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +25,16 @@ from pipeline.program import run_stage
 from pipeline.records import HISTORY_COLUMNS, history_bytes
 from pipeline.sections import Section
 from pipeline.training import backend
+from pipeline.training.cluster import VARIABLE, Cluster, cluster_of
 
 if TYPE_CHECKING:
     import keras
 
     from pipeline.training.checkpoint import Checkpoint
     from pipeline.training.progress import Progress
+    from pipeline.training.workers import Workers
 
+LAUNCHER = "TRAIN_LAUNCHER"  # an environment variable: the command that starts all workers
 FEW_STEPS = 500  # of Keras's moving averages, in which the initial value then still has 0.7%
 MEMORY_SHARE = 0.25  # of the machine's memory: a larger training set is read from disk
 
@@ -39,6 +46,7 @@ class Trained(NamedTuple):
     about: dict[str, Any]  # what its file says of it: the class names and the largest pixel
     history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy for each epoch
     checkpoint: "Checkpoint | None"  # the last one, to delete once the network is saved
+    workers: "Workers"  # that trained it, which wait until the first one lets them go
 
 
 class Outputs(NamedTuple):
@@ -58,6 +66,7 @@ def train(
     training: Split,
     validation: Split,
     checkpoints: Path | None = None,
+    cluster: Cluster = Cluster(),  # noqa: B008, it is frozen
 ) -> Trained:
     """Trains a new network. A notebook can call it, too: it reads and writes no file of a stage.
 
@@ -69,31 +78,42 @@ def train(
         validation: what to score after every epoch.
         checkpoints: the folder for the state after each epoch, from which a killed run resumes;
             None to save no state.
+        cluster: the workers that train it together, of which this process is one. TensorFlow must
+            not have been used in it before if there are several.
 
     Raises:
-        InputError: the two splits do not fit each other or the parameters.
-        TrainingError: the loss is no longer finite, or training ended early.
+        InputError: the splits do not fit each other or the parameters; a worker did not start, or
+            has others.
+        TrainingError: the loss is no longer finite, training ended early, or a worker was lost.
     """
-    _check(params, training, validation)
+    _check(params, training, validation, cluster)
     backend.start()
+    from pipeline.training import engine, shards
     from pipeline.training.augment import Augmentation
     from pipeline.training.checkpoint import Checkpoint
-    from pipeline.training.engine import fit
     from pipeline.training.optimizers import make_loss, make_optimizer
     from pipeline.training.progress import Progress
+    from pipeline.training.workers import Workers
 
+    workers = Workers(cluster)
     network = build(model, training, params.seed)
     checkpoint = None
-    if checkpoints:  # all the code that determines the weights has been imported
+    if checkpoints or cluster.count > 1:  # all the code that determines the weights is imported
         identity = _identity((model.settings, params, augment), (training, validation))
-        checkpoint = Checkpoint(checkpoints, identity)
-        checkpoint.remove_abandoned()
+        workers.meet(identity)
+        if checkpoints and not cluster.rank:
+            checkpoint = Checkpoint(checkpoints, identity)
+            checkpoint.remove_abandoned()
     print(
         f"{model.name}: {network.count_params():,} weights, "
         f"{len(training.labels):,} training images, {len(validation.labels):,} validation images"
     )
     _warn_of_few_steps(network, params.epochs * -(-len(training.labels) // params.batch_size))
-    with _reporting(Progress(params.epochs), checkpoint) as progress:
+    fit: Callable[..., dict[str, list[float]]] = engine.fit
+    if params.shards > 1:
+        fit = partial(shards.fit, shards=params.shards, workers=workers)
+        print(f"{params.shards} shards, {cluster.count} worker{'s' if cluster.count > 1 else ''}")
+    with _reporting(Progress(params.epochs), checkpoint) as progress, workers.watched():
         history = fit(
             network,
             training,
@@ -114,7 +134,7 @@ def train(
         raise TrainingError(
             f"training ended after {len(history['loss'])} of {params.epochs} epochs; run it again"
         )
-    return Trained(network, training.about, history, checkpoint)
+    return Trained(network, training.about, history, checkpoint, workers)
 
 
 def build(model: Model, training: Split, seed: int) -> "keras.Model":
@@ -177,7 +197,7 @@ def _reporting(progress: "Progress", checkpoint: "Checkpoint | None") -> Iterato
         raise
 
 
-def _check(params: Train, training: Split, validation: Split) -> None:
+def _check(params: Train, training: Split, validation: Split, cluster: Cluster) -> None:
     if training.images.shape[1:] != validation.images.shape[1:]:
         raise InputError(
             f"training images are {training.images.shape[1:]}, validation images "
@@ -187,6 +207,11 @@ def _check(params: Train, training: Split, validation: Split) -> None:
         raise InputError(
             f"train.batch_size: found {params.batch_size}, expected at most the "
             f"{len(training.labels)} training images where train.drop_last is true"
+        )
+    if params.shards % cluster.count:
+        raise InputError(
+            f"train.shards: found {params.shards} in {paths.PARAMS}, expected a power of two that "
+            f"is a multiple of the {cluster.count} workers"
         )
 
 
@@ -256,21 +281,59 @@ def _describes(provenance: Path, digest: str) -> bool:
 
 
 def main(params: Params) -> None:
-    """Trains as params.yaml says, and writes models/model.keras."""
+    """Trains as params.yaml says, and writes models/model.keras.
+
+    With other workers if TF_CONFIG names some, of which the first one writes it. If TRAIN_LAUNCHER
+    is set, that command takes the place of this process, and starts all of them.
+    """
+    if LAUNCHER in os.environ:
+        _launch(os.environ[LAUNCHER])
+    cluster = cluster_of(os.environ)
+    if cluster.rank and "DVC_STAGE" in os.environ:
+        raise InputError(
+            f"{VARIABLE} says that this is worker {cluster.rank}, expected worker 0 where DVC runs "
+            f"the stage; start the others by python -m pipeline.train"
+        )
     with advising("run dvc repro"):
         training, validation = Split.load(paths.TRAIN), Split.load(paths.VALIDATION)
-    trained = train(
-        params.model,
-        params.train,
-        params.augment,
-        training=training,
-        validation=validation,
-        checkpoints=paths.CHECKPOINTS,
-    )
-    write(trained, Outputs(paths.MODEL, paths.HISTORY, paths.TRAIN_METRICS, paths.PROVENANCE))
+    with redirect_stdout(io.StringIO()) if cluster.rank else nullcontext():
+        trained = train(
+            params.model,
+            params.train,
+            params.augment,
+            training=training,
+            validation=validation,
+            checkpoints=paths.CHECKPOINTS,
+            cluster=cluster,
+        )
+    if not cluster.rank:
+        write(trained, Outputs(paths.MODEL, paths.HISTORY, paths.TRAIN_METRICS, paths.PROVENANCE))
     if trained.checkpoint:
         trained.checkpoint.remove()
+    trained.workers.part_company()
+
+
+def _launch(launcher: str) -> NoReturn:
+    """Becomes the command `launcher`, which runs this stage on every worker."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (LAUNCHER, "DVC_STAGE")
+    }
+    stage = (sys.executable, "-E", "-m", "pipeline.train")
+    try:
+        command = [*shlex.split(launcher), *stage]
+        os.execvpe(command[0], command, environment)  # noqa: S606, no shell
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{LAUNCHER}: found {launcher!r}, expected a command that runs the one after it on "
+            f"every worker ({error})"
+        ) from error
 
 
 if __name__ == "__main__":
-    run_stage("train", __doc__, main, [paths.TRAIN, paths.VALIDATION])
+    run_stage(
+        "train",
+        __doc__,
+        main,
+        [paths.TRAIN, paths.VALIDATION],
+        writes=lambda: not cluster_of(os.environ).rank,
+    )

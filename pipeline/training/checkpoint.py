@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -30,6 +30,26 @@ class State:
     variables: list[NDArray[Any]]  # of the network and the optimizer
     history: dict[str, list[float]]  # a value for each finished epoch
 
+    def to_bytes(self, training: str = "") -> bytes:
+        """As a NumPy archive, which says of which `training` it is."""
+        arrays = BytesIO()
+        np.savez(
+            arrays,
+            *self.variables,
+            training=np.array(training),
+            names=np.array(list(self.history)),
+            history=np.array(list(self.history.values()), dtype=np.float64),
+        )
+        return arrays.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """What `to_bytes` made."""
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            names, values = arrays["names"].tolist(), arrays["history"].tolist()
+            variables = [arrays[name] for name in arrays.files if name.startswith("arr_")]
+        return cls(variables, dict(zip(names, values, strict=True)))
+
 
 class Checkpoint:
     """The file that holds the state of one training: a digest of its content, then the content."""
@@ -41,15 +61,7 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Replaces the previous state once this one is on disk."""
-        arrays = BytesIO()
-        np.savez(
-            arrays,
-            *state.variables,
-            training=np.array(self.digest),
-            names=np.array(list(state.history)),
-            history=np.array(list(state.history.values()), dtype=np.float64),
-        )
-        content = arrays.getvalue()
+        content = state.to_bytes(self.digest)
         write_files({self.path: hashlib.sha256(content).digest() + content})
 
     def load(self) -> State | None:
@@ -63,13 +75,11 @@ class Checkpoint:
             remove(self.path)
             return None
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
-            members = {name: arrays[name] for name in arrays.files}
-        if str(members.pop("training")) != self.digest:
+            training = str(arrays["training"])
+        if training != self.digest:
             print(f"{self.path}: ignored, it belongs to another training")
             return None
-        names, values = members.pop("names").tolist(), members.pop("history").tolist()
-        variables = [members[f"arr_{number}"] for number in range(len(members))]
-        return State(variables, dict(zip(names, values, strict=True)))
+        return State.from_bytes(content)
 
     def remove(self) -> None:
         """Deletes the state."""

@@ -19,14 +19,22 @@ def make_loss(label_smoothing: float) -> keras.losses.Loss:
     """
     if not label_smoothing:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return SmoothedCrossentropy(label_smoothing)
 
-    def smoothed(labels: Any, logits: Any) -> Any:  # noqa: ANN401, tensors
+
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy with a share of the target spread over all classes."""
+
+    def __init__(self, label_smoothing: float) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def call(self, labels: Any, logits: Any) -> Any:  # noqa: ANN401, tensors
+        """(N,) the loss of each example, of labels, (N,), and logits, (N, classes)."""
         targets = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), logits.shape[-1])
         return keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=label_smoothing
+            targets, logits, from_logits=True, label_smoothing=self.label_smoothing
         )
-
-    return smoothed
 
 
 def balanced(labels: NDArray[np.unsignedinteger[Any]], classes: int) -> NDArray[np.float32]:

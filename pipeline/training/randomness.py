@@ -13,11 +13,13 @@ PLACES = 1000  # in a program that draw numbers: dropout layers from 0 up, augme
 
 
 class RandomStream:
-    """Random numbers for the step that an optimizer has reached."""
+    """Random numbers for the step that an optimizer has reached, others for each of its shards."""
 
-    def __init__(self, seed: int, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(self, seed: int, optimizer: keras.optimizers.Optimizer, shards: int = 1) -> None:
         self.seed = seed
         self.optimizer = optimizer
+        self.shards = shards
+        self.shard: int | tf.Tensor = 0  # of the step, from 0 up
 
     def uniform(self, place: int, shape: tf.Tensor) -> tf.Tensor:
         """Numbers from 0 up to 1, float32 of `shape`, by Philox (Salmon et al., SC 2011).
@@ -39,7 +41,9 @@ class RandomStream:
         return tf.reshape(tf.cast(halves, tf.int32) < round(probability * 2**16), shape)
 
     def _key(self, place: int) -> tf.Tensor:
-        counter = tf.cast(self.optimizer.iterations, tf.int64) * PLACES + place
+        step = tf.cast(self.optimizer.iterations, tf.int64)
+        shard = step * self.shards + tf.cast(self.shard, tf.int64)
+        counter = shard * PLACES + place
         return tf.stack([tf.constant(self.seed, tf.int64), counter])
 
 

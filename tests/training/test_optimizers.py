@@ -12,6 +12,7 @@ from pipeline.training.optimizers import balanced, make_loss, make_optimizer
 DEFAULTS = {
     "epochs": 10,
     "batch_size": 32,
+    "shards": 1,
     "drop_last": False,
     "optimizer": "sgd",
     "learning_rate": 0.1,
