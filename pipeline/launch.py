@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
+from pipeline.cluster import VARIABLE
 from pipeline.errors import InputError
 from pipeline.program import Parser, die_with_parent, run
-from pipeline.training.cluster import VARIABLE
 
 LOOK = 0.1  # seconds between two looks at the workers
 NOTICE = 10.0  # seconds in which the others notice that one has failed, and end by themselves

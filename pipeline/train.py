@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import paths
 from pipeline.artifacts import json_bytes, keras_bytes, write_files
+from pipeline.cluster import VARIABLE, Cluster, cluster_of
 from pipeline.data.split import Split
 from pipeline.errors import InputError, TrainingError, advising
 from pipeline.params import Augment, Model, Params, Train
@@ -25,7 +26,6 @@ from pipeline.program import run_stage
 from pipeline.records import HISTORY_COLUMNS, history_bytes
 from pipeline.sections import Section
 from pipeline.training import backend
-from pipeline.training.cluster import VARIABLE, Cluster, cluster_of
 
 if TYPE_CHECKING:
     import keras

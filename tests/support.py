@@ -36,7 +36,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
         )
     },
     "pipeline.export": ("--format", "savedmodel"),
-    "pipeline.launch": ("--workers", "1", "true"),
+    "pipeline.launch": ("--workers", "1"),
     "pipeline.predict": (".",),
     "experiments.run": ("default",),
     "experiments.ladder": ("default",),

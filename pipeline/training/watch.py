@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from selectors import EVENT_READ, DefaultSelector
 
+from pipeline.cluster import Cluster
 from pipeline.errors import NetworkError
-from pipeline.training.cluster import Cluster
 
 BEAT = 1.0  # seconds between two signs of life
 SILENCE = 20.0  # seconds without one after which a worker counts as lost

@@ -16,9 +16,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf.tensorflow_server_pb2 import ServerDef
 from tensorflow.python.eager import context
 
+from pipeline.cluster import Cluster
 from pipeline.errors import InputError, TrainingError
 from pipeline.training.checkpoint import State
-from pipeline.training.cluster import Cluster
 from pipeline.training.watch import Watch
 
 PATIENCE = 300.0  # seconds for all workers to start

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.cluster import Cluster
 from pipeline.training import engine, shards
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint
-from pipeline.training.cluster import Cluster
 from pipeline.training.models import cnn
 from pipeline.training.optimizers import make_loss
 from pipeline.training.shards import NOBODY, divide, own_blocks

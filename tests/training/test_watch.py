@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from pipeline.cluster import Cluster
 from pipeline.errors import NetworkError
 from pipeline.training import watch
-from pipeline.training.cluster import Cluster
 from pipeline.training.watch import Watch
 
 ADDRESSES = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")

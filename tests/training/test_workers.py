@@ -121,7 +121,7 @@ import sys
 from pipeline.training import backend
 backend.start()
 from pipeline.errors import InputError
-from pipeline.training.cluster import Cluster
+from pipeline.cluster import Cluster
 from pipeline.training.workers import Workers
 try:
     Workers(Cluster(tuple(sys.argv[1:]), 0), patience=3).meet({})

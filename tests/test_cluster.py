@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from pipeline.cluster import Cluster, cluster_of
 from pipeline.errors import InputError
-from pipeline.training.cluster import Cluster, cluster_of
 
 
 def config(cluster: dict[str, list[str]], job: str, index: int) -> dict[str, str]:
