@@ -5,7 +5,7 @@ ready := .venv/.ready
 
 # Other groups of pyproject.toml, each with a lock of what it adds to requirements.lock. All are
 # resolved at once, so that a package has one version in all of them.
-extra_groups := export notebook parquet remotes servers
+extra_groups := cluster export notebook parquet remotes servers
 
 # What would make Python import something other than this folder and .venv.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH
