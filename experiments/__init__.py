@@ -2,9 +2,12 @@
 
 `sets`      named sets of parameters, from sets.yaml
 `run`       one of them, in this folder: make experiment NAME=cnn-small
-`queue`     many of them, each in a folder of its own, and their results
-`progress`  how far those are, on a terminal and in a log
-`logs`      what DVC's queue writes about them
+`batch`     many of them, in one of two ways:
+`queue`     through DVC's queue, each in a folder of its own
+`cluster`   on a Ray cluster, each as a task, and `node`, what a machine does with it
+`results`   what has come out
+`progress`  how far they are, on a terminal and in a log
+`logs`      what they print
 `lesson`    those of the lesson over several seeds, a table and a picture: make lesson
 `ladder`    one of them over several seeds, as a row of README's table: make ladder NAME=mlp-best
 `best`      the run with the best validation: make best METRIC=val_accuracy

@@ -7,7 +7,7 @@ other images than the committed parameters name.
 import argparse
 from collections.abc import Sequence
 
-from experiments import queue, sets
+from experiments import results, sets
 from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.program import Parser, run
@@ -17,8 +17,8 @@ SHOWN = 5
 
 
 def ranked(
-    runs: Sequence[queue.Run], metric: str, images: sets.Flat
-) -> list[tuple[float, queue.Run]]:
+    runs: Sequence[results.Run], metric: str, images: sets.Flat
+) -> list[tuple[float, results.Run]]:
     """The `runs` on the same `images`, best first, each with its value of `metric`.
 
     The committed run comes before experiments that are as good.
@@ -30,7 +30,7 @@ def ranked(
     ]
     sign = -1 if METRICS[metric] is max else 1
     return sorted(
-        valued, key=lambda pair: (sign * pair[0], pair[1].name != queue.COMMITTED, pair[1].name)
+        valued, key=lambda pair: (sign * pair[0], pair[1].name != results.COMMITTED, pair[1].name)
     )
 
 
@@ -58,19 +58,19 @@ def main(options: argparse.Namespace) -> None:
             "preprocess.validation is test, and the test images choose nothing; "
             "set it to a share of the training images, such as 0.1, and commit"
         )
-    experiments = list(queue.finished().values())
-    best = ranked([*queue.committed(), *experiments], options.metric, images)
-    others = len(experiments) - sum(one.name != queue.COMMITTED for _, one in best)
+    experiments = list(results.finished().values())
+    best = ranked([*results.committed(), *experiments], options.metric, images)
+    others = len(experiments) - sum(one.name != results.COMMITTED for _, one in best)
     if others == len(experiments):
         raise InputError(
             f"no experiment of this commit uses the images that its {paths.PARAMS} names "
             f"({others} use others); run one: make restore, then dvc exp run"
         )
     for place, (value, one) in enumerate(best, start=1):
-        if place <= SHOWN or one.name == queue.COMMITTED:
+        if place <= SHOWN or one.name == results.COMMITTED:
             print(f"{place:{len(str(len(best)))}}  {options.metric} {value:.4f}  {one.name}")
     print(f"{len(best)} compared, {others} on other images left out")
-    if best[0][1].name == queue.COMMITTED:
+    if best[0][1].name == results.COMMITTED:
         print("the committed run is the best")
     else:
         print(f"to adopt the first one: dvc exp apply {best[0][1].name}")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import fill
 
-from experiments import progress, queue, sets
+from experiments import progress, results, sets
 from pipeline.errors import InputError
 from pipeline.program import Parser, run
 
@@ -30,14 +30,14 @@ class Row:
     metrics: Sequence[float]  # in the order of METRICS
 
 
-def row(one: queue.Run) -> Row:
+def row(one: results.Run) -> Row:
     """The parameters and metrics of a run."""
     history = one.history()
     metrics = (one.accuracy(), *(float(history[name][-1]) for name in METRICS[1:]))
     return Row(one.name, one.params(), metrics)
 
 
-def readable(runs: Iterable[queue.Run]) -> Iterator[Row]:
+def readable(runs: Iterable[results.Run]) -> Iterator[Row]:
     """The rows of `runs`, but for those of earlier versions that had other metrics."""
     for one in runs:
         with suppress(InputError, LookupError):
@@ -152,8 +152,8 @@ def main(_options: argparse.Namespace) -> None:
         InputError: there is only one.
     """
     images = sets.committed()
-    runs = [*queue.committed(), *(queue.finished_before() | queue.finished()).values()]
-    rows = ordered([*readable((*queue.here(runs), *runs))], images)
+    runs = [*results.committed(), *(results.finished_before() | results.finished()).values()]
+    rows = ordered([*readable((*results.here(runs), *runs))], images)
     if len(rows) < 2:  # noqa: PLR2004
         raise InputError("there is nothing to compare; run an experiment: dvc exp run")
     width = progress.columns() if sys.stdout.isatty() else progress.WIDTH

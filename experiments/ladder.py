@@ -8,14 +8,14 @@ import argparse
 import os
 from statistics import mean
 
-from experiments import queue
+from experiments import batch, results
 from experiments.spread import percent
 from pipeline.program import Parser, run
 
 HEADER = "| name | weights | test accuracy, % | seeds | seconds of fitting |\n|---|---|---|---|---|"
 
 
-def row(name: str, runs: list[queue.Run]) -> str:
+def row(name: str, runs: list[results.Run]) -> str:
     """The row of a set and its runs."""
     accuracies = [one.accuracy() for one in runs]
     seconds = [taken for taken in (one.seconds() for one in runs) if taken is not None]
@@ -29,14 +29,15 @@ def parser() -> Parser:
     arguments = Parser("experiments.ladder", __doc__)
     arguments.add_argument("name", help="a set in experiments/sets.yaml")
     arguments.add_argument(
-        "--seeds", type=queue.count, default=5, metavar="N", help="how many (default: %(default)s)"
+        "--seeds", type=batch.count, default=5, metavar="N", help="how many (default: %(default)s)"
     )
+    batch.add_options(arguments)
     return arguments
 
 
 def main(options: argparse.Namespace) -> None:
     """Runs what is missing, and prints the table."""
-    runs = queue.run_all([options.name], range(options.seeds), jobs=1)
+    runs = batch.over_seeds([options.name], range(options.seeds), batch.way(options))
     print(f"\non {os.cpu_count()} cores\n\n{HEADER}\n{row(options.name, runs[options.name])}")
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from experiments import queue, sets
+from experiments import batch, sets
 from experiments.spread import percent
 from pipeline.artifacts import png_bytes, write_files
 from pipeline.errors import InputError
@@ -175,18 +175,12 @@ def parser() -> Parser:
     arguments = Parser("experiments.lesson", __doc__)
     arguments.add_argument(
         "--seeds",
-        type=queue.count,
+        type=batch.count,
         default=5,
         metavar="N",
         help="of each set (default: %(default)s)",
     )
-    arguments.add_argument(
-        "--jobs",
-        type=queue.count,
-        default=1,
-        metavar="N",
-        help="runs at once (default: %(default)s)",
-    )
+    batch.add_options(arguments)
     return arguments
 
 
@@ -195,7 +189,7 @@ def main(options: argparse.Namespace) -> None:
     page = PAGE.read_text(encoding="utf-8")
     embed(page, "")  # fails now rather than after hours of work
     names = [name for name in sets.load() if name.startswith(PREFIX)]
-    runs = queue.run_all(names, range(options.seeds), options.jobs)
+    runs = batch.over_seeds(names, range(options.seeds), batch.way(options))
     histories_of = {name: [one.history() for one in runs[name]] for name in names}
     rows = [row(name, runs[name][0].weights(), histories_of[name]) for name in names]
     table = "\n".join([HEADER, *rows])

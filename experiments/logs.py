@@ -1,8 +1,8 @@
-"""What DVC's queue writes while it runs experiments: their states, and the output of their stages.
+"""The output of experiments, as DVC's queue or a task of a cluster wrote it.
 
-These are internal files of DVC 3.67. `dvc queue status` and `dvc queue logs` tell the same, but
-take a second or more. Only what is shown depends on the files: where they are missing or look
-different, less is shown.
+Those of the queue are internal files of DVC 3.67. `dvc queue status` and `dvc queue logs` tell the
+same, but take a second or more. Only what is shown depends on the files: where they are missing or
+look different, less is shown.
 """
 
 import json
@@ -12,7 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import paths
+
 RUNS = Path(".dvc/tmp/exps/run")  # a folder for each run, named by its revision
+TASKS = paths.STATE / "experiments"  # the output of those that a cluster ran
 FAILED = 4  # the first state after the end: dvc.repo.experiments.executor.base.TaskStatus
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+) .* ([\d.]+) s$", re.MULTILINE)
 ERROR = re.compile(r"^ERROR: (failed to reproduce '(.+?)'.*)", re.MULTILINE)
@@ -25,6 +28,7 @@ class Log:
     name: str
     path: Path  # without a suffix
     ended: bool
+    where: str = ""  # the machine, if it is another one
 
     def text(self) -> str:
         """The output of DVC and the stages so far."""
@@ -44,6 +48,11 @@ class Log:
         except (OSError, ValueError):
             pass  # being prepared
         return True
+
+
+def task(name: str) -> Path:
+    """The output of the task that ran an experiment, by its commit; by its name if it failed."""
+    return TASKS / f"{name}.out"
 
 
 def latest(commit: str) -> dict[str, Log]:

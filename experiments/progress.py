@@ -7,10 +7,11 @@ place; anywhere else, a line now and then.
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
 from tqdm import tqdm
 
@@ -30,12 +31,13 @@ def columns() -> int:
 class Display:
     """Lines that stay, and on a terminal below them one with a bar that changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: str) -> None:
+        """With `first` as what is shown until there is more to tell."""
         self.bar: tqdm[NoReturn] | None = None
         self.shown = -float(SELDOM)
         if sys.stdout.isatty():
             self.bar = tqdm(
-                desc="asking DVC what is in its queue",
+                desc=first,
                 total=1,
                 bar_format=BAR,
                 file=sys.stdout,
@@ -98,34 +100,57 @@ def fitting(head: str, running: Sequence[str], tail: str, width: int) -> str:
     return line
 
 
-class Watch:
-    """What runs now, what has failed and how long the rest will take, by what DVC writes."""
+class Log(Protocol):
+    """A run of an experiment, as far as it has come."""
 
-    def __init__(self, epochs: Mapping[str, int], commit: str, jobs: int) -> None:
+    @property
+    def path(self) -> Path:
+        """What tells it from other runs of that experiment."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def where(self) -> str:
+        """The machine, if it is another one."""
+
+    def text(self) -> str:
+        """Its output so far, the lines of its epochs at least."""
+
+    def running(self) -> bool:
+        """Whether it has begun and not ended."""
+
+
+class Watch:
+    """What runs now, what has failed and how long the rest will take."""
+
+    def __init__(
+        self, epochs: Mapping[str, int], latest: Callable[[], Mapping[str, Log]], jobs: int
+    ) -> None:
         """Anything that has ended before does not count.
 
         Args:
             epochs: of each experiment, by its name.
-            commit: that they belong to.
+            latest: returns the last run of each, by name.
             jobs: how many run at once.
         """
         self.epochs = epochs
-        self.commit = commit
+        self.latest = latest
         self.jobs = jobs
-        there = logs.latest(commit).values()
+        there = latest().values()
         self.earlier = {log.path for log in there}
         self.ended = {log.path for log in there if not log.running()}
         self.began: float | None = None  # when the first experiment was seen to begin
         self.taken: dict[str, list[float]] = {}  # seconds of the epochs of each that began since
         self.start: tuple[int, float] = (0, 0.0)  # how many of those have ended; see seconds_left
-        self.runs: dict[str, logs.Log] = {}
+        self.runs: dict[str, Log] = {}
 
     def look(self) -> None:
         """Reads what has changed."""
-        latest = logs.latest(self.commit)
         self.runs = {
             name: log
-            for name, log in latest.items()
+            for name, log in self.latest().items()
             if name in self.epochs and log.path not in self.ended
         }
         for name, log in self.runs.items():
@@ -151,7 +176,8 @@ class Watch:
         failed = self.failed(left)
         head = f"{len(self.epochs) - len(left)}/{len(self.epochs)} done"
         running = [
-            f"{name} epoch {epoch}/{self.epochs[name]}" if epoch else f"{name} starting"
+            (f"{name} epoch {epoch}/{self.epochs[name]}" if epoch else f"{name} starting")
+            + (f" on {self.runs[name].where}" if self.runs[name].where else "")
             for name, epoch in done.items()
         ]
         running = running or ["waiting for a worker"]

@@ -8,7 +8,7 @@ import os
 import shlex
 from typing import NoReturn
 
-from experiments import queue, sets
+from experiments import batch, results, sets
 from pipeline.program import Parser, run
 from pipeline.repository import DVC
 
@@ -20,15 +20,19 @@ def parser() -> Parser:
     arguments.add_argument(
         "--seed", type=int, default=0, metavar="N", help="train.seed (default: %(default)s)"
     )
+    batch.add_options(arguments)
     return arguments
 
 
 def main(options: argparse.Namespace) -> NoReturn:
     """Prints the command, and becomes it, so that Ctrl-C waits until DVC has tidied up."""
     name, wanted = f"{options.name}-seed-{options.seed}", sets.settings(options.name, options.seed)
-    command = ("exp", "run", "--name", name, *sets.changes(wanted))
-    if there := queue.finished().get(name):
-        queue.check(there, wanted)
+    way = batch.way(options)
+    if way.cluster:
+        batch.run_all({name: wanted}, way)
+    command = ("exp", "run", "--name", name, *sets.changes(wanted, sets.here()))
+    if there := results.finished().get(name):
+        results.check(there, wanted)
         command = ("exp", "apply", name)
     print(shlex.join(("dvc", *command)), flush=True)
     os.execv(DVC[0], (*DVC, *command))  # noqa: S606, no shell

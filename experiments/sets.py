@@ -85,13 +85,17 @@ def same_images(params: Flat, images: Flat) -> bool:
     return all(params.get(key) == images[key] for key in IMAGES)
 
 
-def changes(wanted: Flat) -> list[str]:
-    """The arguments of `dvc exp run` that turn the params.yaml in this folder into `wanted`."""
-    here = values(read_file(paths.PARAMS), str(paths.PARAMS))
+def here() -> Flat:
+    """The parameters in this folder."""
+    return values(read_file(paths.PARAMS), str(paths.PARAMS))
+
+
+def changes(wanted: Flat, given: Flat) -> list[str]:
+    """The arguments of `dvc exp run` that turn a params.yaml with what is `given` into `wanted`."""
     return [
         argument
         for key, value in wanted.items()
-        if key not in here or here[key] != value
+        if key not in given or given[key] != value
         for argument in ("--set-param", f"{key}={_argument(value)}")
     ]
 

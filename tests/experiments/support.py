@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from experiments import logs, queue
+from experiments import logs, results
 from pipeline import paths
 from pipeline.records import history_bytes
 from pipeline.repository import Commit
 
 
-class Made(queue.Run):
+class Made(results.Run):
     """A run with results that are given."""
 
     def __init__(self, name: str, values: list[float], **images: object) -> None:

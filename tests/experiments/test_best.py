@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from experiments import best, queue, sets
+from experiments import best, results, sets
 from tests.experiments.support import Made
 from tests.support import Workspace
 
@@ -25,19 +25,19 @@ def test_the_best_is_the_best_on_the_same_validation_images(metric: str) -> None
 
 
 def test_the_committed_run_comes_before_one_that_is_as_good() -> None:
-    runs = [Made("a", [0.75]), Made(queue.COMMITTED, [0.75]), Made("b", [0.5])]
+    runs = [Made("a", [0.75]), Made(results.COMMITTED, [0.75]), Made("b", [0.5])]
     found = [run.name for _, run in best.ranked(runs, "val_accuracy", IMAGES)]
-    assert found == [queue.COMMITTED, "a", "b"]
+    assert found == [results.COMMITTED, "a", "b"]
 
 
 def shown(
-    runs: Sequence[queue.Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Sequence[results.Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> list[str]:
     """What the program prints about `runs`, one of which may be the committed one."""
-    ours = [run for run in runs if run.name == queue.COMMITTED]
-    monkeypatch.setattr(queue, "committed", lambda: ours)
+    ours = [run for run in runs if run.name == results.COMMITTED]
+    monkeypatch.setattr(results, "committed", lambda: ours)
     monkeypatch.setattr(
-        queue, "finished", lambda: {run.name: run for run in runs if run not in ours}
+        results, "finished", lambda: {run.name: run for run in runs if run not in ours}
     )
     monkeypatch.setattr(sets, "committed", lambda: IMAGES)
     best.main(best.parser().parse_args([]))
@@ -47,7 +47,7 @@ def shown(
 def test_an_experiment_is_to_adopt_only_if_it_is_better_than_the_committed_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ours, other = Made(queue.COMMITTED, [0.75]), Made("other", [1.0], seed=1)
+    ours, other = Made(results.COMMITTED, [0.75]), Made("other", [1.0], seed=1)
     assert shown([ours, Made("worse", [0.5]), other], monkeypatch, capsys) == [
         "1  val_accuracy 0.7500  (committed)",
         "2  val_accuracy 0.5000  worse",

@@ -6,6 +6,7 @@ import re
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def steps(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.progress.time.monotonic", lambda: 100.0)
     monkeypatch.setattr(progress, "SELDOM", 0)
     write_log("a", "first", "abc", 4)  # of an earlier attempt
-    watch = Watch({"first": 4, "second": 4, "third": 4}, "abc", jobs=1)
+    watch = Watch({"first": 4, "second": 4, "third": 4}, partial(logs.latest, "abc"), jobs=1)
     left = {"first", "second", "third"}
     watch.look()
     watch.show(display, left)
@@ -74,7 +75,7 @@ def steps(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lines_in_a_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Display() as display:
+    with Display("asking DVC") as display:
         steps(display, monkeypatch)
     # Of 7 seconds, 1 went to the second epoch and 6 to the start: 2 starts and 10 epochs are left,
     # and then 1 start, since the second one failed at once, and 4 epochs.
@@ -87,7 +88,7 @@ def test_lines_in_a_log(
 
 
 def test_a_log_has_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    with Display() as display:
+    with Display("asking DVC") as display:
         for number in range(3):
             display.show(f"{number}/3 done", [], "", 0)
     assert capsys.readouterr().out == "0/3 done\n"
@@ -95,7 +96,7 @@ def test_a_log_has_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_line_and_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw() -> None:
-        with Display() as display:
+        with Display("asking DVC") as display:
             steps(display, monkeypatch)
             name = "lesson-deeper-32-16-16-seed-4 epoch 20/20"
             display.show("12/55 done", [name, name], "1:12:34 left", 0.25)
@@ -114,7 +115,7 @@ def test_a_line_and_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_terminal_of_an_unknown_width(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw() -> None:
-        with Display() as display:
+        with Display("asking DVC") as display:
             display.show("1/2 done", [], "", 0.5)
 
     assert "1/2 done |█" in on_a_terminal(monkeypatch, 0, draw)
@@ -136,9 +137,9 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, draw: Callable[
 
 def test_nothing_breaks_without_dvcs_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert not logs.RUNS.exists()
-    watch = Watch({"first": 4}, "abc", jobs=1)
+    watch = Watch({"first": 4}, partial(logs.latest, "abc"), jobs=1)
     watch.look()
     assert watch.failed({"first"}) == set()
-    with Display() as display:
+    with Display("asking DVC") as display:
         watch.show(display, {"first"})
     assert capsys.readouterr().out == "0/1 done, waiting for a worker\n"

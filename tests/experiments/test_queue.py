@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments import queue
+from experiments import batch, queue, results
 from experiments.spread import percent
 from pipeline import params
 from pipeline.errors import InputError, TrainingError
@@ -18,6 +18,7 @@ from pipeline.repository import git
 from tests.experiments.support import Made, write_log
 from tests.support import Start, Workspace
 
+IN_THE_QUEUE = batch.Way(jobs=1, cluster=None)
 QUEUED = pytest.mark.long("experiments", "pipeline/params.py", "dvc.yaml")
 
 
@@ -26,9 +27,9 @@ def test_an_experiment_of_this_name_with_other_parameters(
 ) -> None:
     monkeypatch.chdir(fresh.root)
     there = Made("default-seed-0", [0.5])
-    monkeypatch.setattr(queue, "finished", lambda: {there.name: there})
+    monkeypatch.setattr(results, "finished", lambda: {there.name: there})
     with pytest.raises(InputError) as error:
-        queue.run_all(["default"], [0], jobs=1)
+        batch.over_seeds(["default"], [0], IN_THE_QUEUE)
     assert str(error.value) == (
         "default-seed-0: already exists with dataset.name mnist, expected digits; "
         "remove it: dvc exp remove default-seed-0"
@@ -83,10 +84,10 @@ def test_a_failure_is_reported_at_once_in_the_words_of_the_stage(
         queue, "_queue", lambda *_: write_log("a", "mlp-best-seed-0", head, 4, output)
     )
     good = Made("default-seed-0", [0.5])
-    results = iter([dict[str, Made](), dict[str, Made]()])  # before, and at the first look
-    monkeypatch.setattr(queue, "finished", lambda: next(results, {good.name: good}))
+    found = iter([dict[str, Made](), dict[str, Made]()])  # before, and at the first look
+    monkeypatch.setattr(results, "finished", lambda: next(found, {good.name: good}))
     with pytest.raises(TrainingError) as error:
-        queue.run_all(["default", "mlp-best"], [0], jobs=1)
+        batch.over_seeds(["default", "mlp-best"], [0], IN_THE_QUEUE)
     assert str(error.value) == (
         "mlp-best-seed-0: failed: train: no; its output: dvc queue logs mlp-best-seed-0"
     )
@@ -105,7 +106,7 @@ def test_ctrl_c_while_it_waits(
         "experiments.queue.time.sleep", lambda _: signal.raise_signal(signal.SIGINT)
     )
     with pytest.raises(KeyboardInterrupt):
-        queue.run_all(["default"], [0], jobs=1)
+        batch.over_seeds(["default"], [0], IN_THE_QUEUE)
     assert capsys.readouterr().err == (
         "DVC's queue goes on: run this again to watch it, dvc queue stop --kill to end it,\n"
         "and then dvc queue remove --queued to drop what it had not begun\n"
@@ -128,7 +129,7 @@ def test_ctrl_c_does_not_interrupt_dvc_while_it_queues(
     monkeypatch.setattr(queue, "_queued", lambda: ({"default-seed-0"}, False))
     monkeypatch.setattr("experiments.queue.subprocess.run", run)
     with pytest.raises(KeyboardInterrupt):
-        queue.run_all(["default"], [0, 1, 2], jobs=1)
+        batch.over_seeds(["default"], [0, 1, 2], IN_THE_QUEUE)
     assert commands == [("train.seed=1", True)]
     assert capsys.readouterr().err == (
         "1 of 2 were queued: run this again to go on, or dvc queue remove --queued to stop\n"

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from experiments import queue, run, sets
+from experiments import results, run, sets
 from tests.experiments.support import Made
 from tests.support import Workspace
 
@@ -32,6 +32,6 @@ def test_one_that_was_run_is_brought_back(
     there = Made("default-seed-3", [0.5])
     wanted = sets.settings("default", 3)
     monkeypatch.setattr(Made, "params", lambda _self: wanted)
-    monkeypatch.setattr(queue, "finished", lambda: {there.name: there})
+    monkeypatch.setattr(results, "finished", lambda: {there.name: there})
     run.main(argparse.Namespace(name="default", seed=3))
     assert became == [["exp", "apply", "default-seed-3"]]

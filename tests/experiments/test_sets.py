@@ -59,7 +59,7 @@ def test_what_an_earlier_experiment_left_is_undone(
     monkeypatch.setattr(paths, "PARAMS", path)
     committed = sets.values(path.read_bytes(), "params.yaml")
     apply_overrides(path, ["model.mlp.hidden_units=[8]", "train.optimizer=sgd"])
-    assert sets.changes(committed | {"train.seed": 7}) == [
+    assert sets.changes(committed | {"train.seed": 7}, sets.here()) == [
         *("--set-param", "model.mlp.hidden_units=[64]"),
         *("--set-param", "train.optimizer=adam"),
         *("--set-param", "train.seed=7"),
@@ -73,7 +73,7 @@ def test_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         wanted = sets.settings(name, 3)
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(paths, "PARAMS", path)
-            changes = sets.changes(wanted)
+            changes = sets.changes(wanted, sets.here())
         apply_overrides(path, changes[1::2])  # as `dvc exp run --set-param` does
         assert sets.values(path.read_bytes(), "params.yaml") == wanted
         params.load(path)

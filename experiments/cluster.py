@@ -1,0 +1,459 @@
+"""Many experiments as tasks on a Ray cluster, each in a clone of the commit (see `node`).
+
+Their commits come back by way of the git remote, their outputs by DVC's default remote, each as
+soon as it has ended. Ray repeats what lost its machine; what failed is not repeated.
+"""
+
+import configparser
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import logs, node, results, sets
+from experiments.progress import Display, Watch
+from pipeline.artifacts import write_files
+from pipeline.errors import InputError, NetworkError
+from pipeline.records import one_line
+from pipeline.repository import Commit, changed_files, commit_of, dvc, git
+
+LOOK = 2  # seconds between two looks at what runs
+ANSWER = 5  # seconds within which a cluster accepts a connection
+ASKED = "5"  # times that Ray asks a cluster who it is, a second each
+GRACE = 20  # seconds for cancelled experiments to remove their clones
+RETRIES = 3  # of an experiment whose machine was lost
+REFS = "refs/pipeline"  # of the git remote: commits that no branch has, while experiments run
+HANDED_ON = ("DATASET_MIRROR", "GIT_AUTHOR_", "GIT_COMMITTER_")  # variables, or how they begin
+# What the clones of a commit must have, and DVC's queue would take along uncommitted.
+NEEDED = ("data/", "dvc.yaml", "pipeline/", ".dvc/")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which cluster, and what each experiment needs there."""
+
+    address: str  # HOST:PORT
+    cpus: float
+    gpus: float
+    git_remote: str  # its name
+
+
+@dataclass(frozen=True)
+class Task:
+    """An experiment on the cluster, as far as it has come."""
+
+    path: Path  # its name: Ray runs it once, or again in place of the one that was lost
+    where: str
+    epochs: str  # lines
+    ended: bool
+
+    def text(self) -> str:
+        """The lines of its epochs so far."""
+        return self.epochs
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return not self.ended
+
+
+def run(
+    wanted: Iterable[tuple[str, sets.Flat]],
+    epochs: Mapping[str, int],
+    settings: Settings,
+    at_once: int | None,
+) -> Iterator[tuple[str, str]]:
+    """Runs what is `wanted`, none of which is here, and fetches each as it ends.
+
+    Args:
+        wanted: names and parameters, taken when they are to be handed to Ray.
+        epochs: of each, and of those of the batch that were there before.
+        settings: of the cluster.
+        at_once: how many to hand to Ray, which begins them as there is room; as many as there is
+            room for if None.
+
+    Yields:
+        The name of each as it ends, and why it failed, empty if it did not.
+
+    Raises:
+        InputError: the repository has no remotes that a cluster can use, its commit lacks what is
+            changed here, or the cluster does not let us in or has no room.
+        NetworkError: the cluster does not answer.
+    """
+    remote = Remote(settings.git_remote)
+    left = set(epochs) - results.finished().keys()
+    with _connected(settings) as ray, remote.offering() as ref, Display("connecting") as display:
+        room = _room(ray, settings)
+        tasks = _Tasks(ray, settings, remote, ref)
+        watch = Watch(epochs, tasks.latest, min(room, at_once or room))
+        coming = iter(wanted)
+        with tasks.cancelled_at_the_end(display):
+            while True:
+                while len(tasks.pending) < (at_once or room) and (one := next(coming, None)):
+                    if remote.has(*one):
+                        display.keep(
+                            results.line(results.finished()[one[0]], f", from {remote.name}")
+                        )
+                        left.discard(one[0])
+                        yield one[0], ""
+                    else:
+                        tasks.hand_over(*one)
+                if not tasks.pending:
+                    return
+                for name, outcome in tasks.ended():
+                    failure = _collect(name, outcome, remote)
+                    if failure:
+                        display.keep(f"failed  {name}")
+                    else:
+                        left.discard(name)
+                        where = f", on {tasks.where(name)}"
+                        display.keep(results.line(results.finished()[name], where))
+                    yield name, failure
+                watch.look()
+                watch.show(display, left)
+
+
+def _collect(name: str, outcome: node.Outcome | str, remote: "Remote") -> str:
+    """Fetches an experiment that has ended, and writes what it printed.
+
+    Returns:
+        Why it failed, empty if it did not.
+    """
+    if isinstance(outcome, str):
+        return f"{name}: failed: {outcome}"
+    if outcome.failed:
+        output = logs.task(name)
+        write_files({output: outcome.output.encode()})
+        said = logs.reason(outcome.output) or f"{outcome.failed}: {_last_line(outcome.output)}"
+        return f"{name}: failed: {said}; its output on {outcome.where}: {output}"
+    if not remote.fetch(name):
+        return f"{name}: failed: {remote.name} or DVC's remote lacks what {outcome.where} pushed"
+    commit = git("rev-parse", f"{remote.experiments}/{name}")
+    write_files({logs.task(commit): outcome.output.encode()})
+    return ""
+
+
+def _last_line(text: str) -> str:
+    lines = filter(None, (line.strip() for line in reversed(text.splitlines())))
+    return next(lines, "it printed nothing")
+
+
+class Remote:
+    """The git remote by which experiments come back."""
+
+    def __init__(self, name: str) -> None:
+        """Checks that there are remotes that nodes can use, and that they get all they need.
+
+        Raises:
+            InputError: there are none, or the commit lacks what is changed here.
+        """
+        self.name = name
+        self.head = commit_of("HEAD")
+        self.url = _git_url(name)
+        _check_dvc_remote()
+        if changed := [file for file in changed_files() if file.startswith(NEEDED)]:
+            raise InputError(
+                f"{changed[0]}: has changed since the last commit, which is what a cluster runs; "
+                f"commit it, or git restore it"
+            )
+        self.experiments = f"refs/exps/{self.head[:2]}/{self.head[2:]}"
+        self.there = self._refs(f"{self.experiments}/*")
+
+    def has(self, name: str, wanted: sets.Flat) -> bool:
+        """Whether an experiment has come back to git's remote, and is fetched with its outputs.
+
+        Raises:
+            InputError: it has other parameters.
+        """
+        commit = self.there.get(f"{self.experiments}/{name}")
+        if not commit:
+            return False
+        git("fetch", "--quiet", self.name, commit)
+        results.check(
+            results.Run(name, Commit(name, commit)),
+            wanted,
+            f"dvc exp remove --git-remote {self.name} {name}",
+        )
+        return self.fetch(name)
+
+    def fetch(self, name: str) -> bool:
+        """Fetches an experiment and its outputs. Returns whether all of it was there."""
+        ref = f"{self.experiments}/{name}"
+        try:
+            dvc("exp", "pull", self.name, ref, own_session=True)
+        except InputError:
+            git("update-ref", "-d", ref)  # DVC fetches the commit first
+            return False
+        return name in results.finished()
+
+    @contextmanager
+    def offering(self) -> Iterator[str]:
+        """Makes the commit available to the nodes.
+
+        Yields:
+            The ref that has it until the end of the block, empty if a branch or a tag has it.
+        """
+        self._remove_left()
+        if self._published():
+            yield ""
+            return
+        ref = f"{REFS}/{_host()}-{os.getpid()}"
+        git("push", "--quiet", "--force", self.name, f"{self.head}:{ref}")
+        try:
+            yield ref
+        finally:
+            with suppress(InputError):
+                git("push", "--quiet", self.name, f":{ref}")
+
+    def _published(self) -> bool:
+        """Whether a branch or a tag of the remote contains the commit, as far as is known here."""
+        tips = {*self._refs("refs/heads/*", "refs/tags/*").values()}
+        return any(_contains(tip, self.head) for tip in tips)
+
+    def _remove_left(self) -> None:
+        """Removes what runs on this machine have left that were killed."""
+        for ref in self._refs(f"{REFS}/{_host()}-*"):
+            if not Path("/proc", ref.rpartition("-")[2]).exists():
+                git("push", "--quiet", self.name, f":{ref}")
+
+    def _refs(self, *patterns: str) -> dict[str, str]:
+        """The commits of the remote's refs by their names.
+
+        Raises:
+            InputError: git cannot read it.
+        """
+        lines = git("ls-remote", self.name, *patterns).splitlines()
+        return {name: commit for commit, name in map(str.split, lines)}
+
+
+def _contains(tip: str, commit: str) -> bool:
+    """Whether `commit` is `tip` or before it, as far as this clone has them."""
+    if tip == commit:
+        return True
+    try:
+        git("merge-base", "--is-ancestor", commit, tip)
+    except InputError:
+        return False
+    return True
+
+
+def _host() -> str:
+    """The name of this machine, as part of a ref."""
+    return "".join(sign if sign.isalnum() else "-" for sign in socket.gethostname())
+
+
+def _git_url(name: str) -> str:
+    """The address of a git remote, absolute if it is a folder.
+
+    Raises:
+        InputError: there is no such remote.
+    """
+    try:
+        url = git("remote", "get-url", name)
+    except InputError as error:
+        raise InputError(
+            f"git has no remote {name}, by which experiments come back from a cluster; "
+            f"git remote add {name} URL, or name another one: GIT_REMOTE=NAME"
+        ) from error
+    return str(Path(url).resolve()) if Path(url).exists() else url
+
+
+def _check_dvc_remote() -> None:
+    """Checks that a clone of the commit has a default remote.
+
+    Raises:
+        InputError: it has none.
+    """
+    config = configparser.ConfigParser(interpolation=None)
+    with suppress(InputError):
+        config.read_string(Commit("HEAD", "HEAD").read(Path(".dvc/config")).decode())
+    name = config.get("core", "remote", fallback="")
+    if not name:
+        raise InputError(
+            "the commit has no default remote of DVC, by which data and models come back from a "
+            "cluster; dvc remote add -d storage ADDRESS, and commit .dvc/config (docs/share.md)"
+        )
+    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
+    if "://" not in url and not Path(url).is_absolute():
+        raise InputError(
+            f".dvc/config: the remote {name} is the folder {url}, which is another one for each "
+            f"clone; give its absolute path: dvc remote modify {name} url PATH, and commit"
+        )
+
+
+class _Tasks:
+    """What Ray runs, or will."""
+
+    def __init__(self, ray: Any, settings: Settings, remote: Remote, ref: str) -> None:  # noqa: ANN401, untyped
+        self.ray = ray
+        self.remote = remote
+        self.ref = ref
+        self.committed = sets.committed()
+        self.pending: dict[Any, str] = {}  # names by what Ray gives for them
+        self.said: dict[str, tuple[str, str]] = {}  # where each runs, and the lines of its epochs
+        self.environment = {
+            name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)
+        }
+        strategies = ray.util.scheduling_strategies
+        here = strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        ray.cloudpickle.register_pickle_by_value(node)
+        self.board = ray.remote(node.Board).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.function = ray.remote(node.experiment).options(
+            num_cpus=settings.cpus,
+            num_gpus=settings.gpus,
+            max_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+        )
+
+    def hand_over(self, name: str, wanted: sets.Flat) -> None:
+        """Gives Ray an experiment to run."""
+        job = node.Job(
+            name=name,
+            commit=self.remote.head,
+            ref=self.ref,
+            git_url=self.remote.url,
+            changes=sets.changes(wanted, self.committed),
+            environment=self.environment,
+            versions=node.versions(),
+        )
+        self.pending[self.function.remote(job, self.board)] = name
+
+    def ended(self) -> Iterator[tuple[str, node.Outcome | str]]:
+        """Those that end within a moment: names, and how they ended, or why there is no outcome."""
+        ready, _ = self.ray.wait([*self.pending], num_returns=len(self.pending), timeout=LOOK)
+        for task in ready:
+            name = self.pending.pop(task)
+            try:
+                yield name, self.ray.get(task)
+            except self.ray.exceptions.RayTaskError as error:
+                yield name, f"{type(error.cause).__name__}: {one_line(error.cause)}"
+            except self.ray.exceptions.RayError as error:
+                yield name, f"{one_line(error)[:200]}"
+
+    def latest(self) -> dict[str, Task]:
+        """What has begun, by name."""
+        with suppress(self.ray.exceptions.RayError):
+            self.said = self.ray.get(self.board.read.remote(), timeout=LOOK)
+        unfinished = {*self.pending.values()}
+        return {
+            name: Task(Path(name), where, epochs, ended=name not in unfinished)
+            for name, (where, epochs) in self.said.items()
+        }
+
+    def where(self, name: str) -> str:
+        """The node on which an experiment ran."""
+        return self.said[name][0] if name in self.said else "the cluster"
+
+    @contextmanager
+    def cancelled_at_the_end(self, display: Display) -> Iterator[None]:
+        """Cancels, at the end of the block, what has not ended, and waits until clones are gone."""
+        try:
+            yield
+        finally:
+            if self.pending:
+                display.close()
+                print("cancelling what runs; what has ended is kept", file=sys.stderr, flush=True)
+                for task in self.pending:
+                    self.ray.cancel(task)
+                self.ray.wait([*self.pending], num_returns=len(self.pending), timeout=GRACE)
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Any]:
+    """The module `ray`, connected to the cluster during the block.
+
+    Raises:
+        InputError: Ray is not installed, or the cluster does not let us in.
+        NetworkError: it does not answer.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_NUM_REDIS_GET_RETRIES"] = ASKED
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise InputError("ray is not installed, which RAY_ADDRESS needs; make extras") from error
+    _check_answers(settings.address)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with _hushed():
+            ray.init(settings.address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except ray.exceptions.AuthenticationError as error:
+        raise InputError(
+            f"RAY_ADDRESS={settings.address}: there is no token here; put the cluster's into "
+            f"RAY_AUTH_TOKEN, or set RAY_AUTH_MODE=disabled if it has none"
+        ) from error
+    except ConnectionError as error:
+        raise InputError(
+            f"RAY_ADDRESS={settings.address}: answers, but does not let us in; it is no Ray "
+            f"cluster, or has another token: RAY_AUTH_TOKEN is the one that `ray get-auth-token` "
+            f"prints on its head"
+        ) from error
+    except Exception as error:  # Ray raises what it likes, such as RuntimeError for a version
+        raise InputError(f"RAY_ADDRESS={settings.address}: {one_line(error)}") from error
+    signal.signal(signal.SIGTERM, before)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drops what is written to standard error, as Ray's native code does at every attempt."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _check_answers(address: str) -> None:
+    """Checks that something accepts connections.
+
+    Raises:
+        InputError: `address` is none.
+        NetworkError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"RAY_ADDRESS={address}: expected HOST:PORT, such as head:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise NetworkError(
+            f"RAY_ADDRESS={address}: does not answer ({one_line(error)}); "
+            f"start the cluster's head there: ray start --head (docs/clusters.md)"
+        ) from error
+
+
+def _room(ray: Any, settings: Settings) -> int:  # noqa: ANN401, untyped
+    """How many experiments the cluster has room for at once.
+
+    Raises:
+        InputError: not one.
+    """
+    nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
+    needs = {"CPU": settings.cpus, "GPU": settings.gpus}
+    room = sum(
+        min(int(one.get(kind, 0) / amount) for kind, amount in needs.items() if amount)
+        for one in nodes
+    )
+    if not room:
+        has = "; ".join(f"{one.get('CPU', 0):g} CPUs, {one.get('GPU', 0):g} GPUs" for one in nodes)
+        raise InputError(
+            f"no node has the {settings.cpus:g} CPUs and {settings.gpus:g} GPUs of an experiment "
+            f"(they have {has}); set CPUS and GPUS"
+        )
+    return room
