@@ -1,6 +1,5 @@
 """One named set of parameters, run in this folder."""
 
-import argparse
 import os
 
 import pytest
@@ -20,7 +19,7 @@ def became(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
 
 
 def test_its_name_is_that_of_the_set_and_the_seed(became: list[list[str]]) -> None:
-    run.main(argparse.Namespace(name="lesson-16-neurons", seed=3))
+    run.main(run.parser().parse_args(["lesson-16-neurons", "--seed=3"]))
     (command,) = became
     assert command[:4] == ["exp", "run", "--name", "lesson-16-neurons-seed-3"]
     assert "train.seed=3" in command
@@ -33,5 +32,5 @@ def test_one_that_was_run_is_brought_back(
     wanted = sets.settings("default", 3)
     monkeypatch.setattr(Made, "params", lambda _self: wanted)
     monkeypatch.setattr(results, "finished", lambda: {there.name: there})
-    run.main(argparse.Namespace(name="default", seed=3))
+    run.main(run.parser().parse_args(["default", "--seed=3"]))
     assert became == [["exp", "apply", "default-seed-3"]]
