@@ -20,8 +20,12 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 # nor the shell interprets the value.
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
-unexport BASELINE CONFIDENCE CSV FILES FORMAT HEADER JOBS JSON LICENSE METRIC MNIST MODEL N NAME QUANTIZE REV
-unexport SEED SEEDS SHOW SPLIT
+unexport BASELINE CONFIDENCE CPUS CSV FILES FORMAT GIT_REMOTE GPUS GRID HEADER JOBS JSON LICENSE METRIC MNIST MODEL N
+unexport NAME QUANTIZE RAY_ADDRESS REV SEED SEEDS SHOW SPACE SPLIT TRIALS
+
+# How many experiments run: through DVC's queue, or on a cluster (docs/clusters.md).
+way = $(call option,--jobs,JOBS) $(call option,--ray-address,RAY_ADDRESS) $(call option,--cpus,CPUS) \
+	$(call option,--gpus,GPUS) $(call option,--git-remote,GIT_REMOTE)
 
 pip_install = python -u -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
 
@@ -38,7 +42,7 @@ progress = while read -r word name rest; do \
 
 .NOTPARALLEL: # make restore repro is one after the other
 .PHONY: help setup demo repro train-workers verify gate predict page export report card seeds experiment lesson notebook ladder
-.PHONY: best compare restore extras test check bench lock clean
+.PHONY: best compare search sweep restore extras test check bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -126,10 +130,10 @@ card: setup ## Describe the model, MODEL_CARD.md: make card LICENSE=mit
 	python -m pipeline.card $(call option,--license,LICENSE)
 
 experiment: setup ## Run one by name: make experiment NAME=cnn-small SEED=3
-	@python -m experiments.run $(call value_of,NAME) $(call option,--seed,SEED)
+	@python -m experiments.run $(call value_of,NAME) $(call option,--seed,SEED) $(way)
 
 lesson: setup ## Run those of the lesson: make lesson SEEDS=5 JOBS=1
-	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(call option,--jobs,JOBS)
+	@python -m experiments.lesson $(call option,--seeds,SEEDS) $(way)
 
 notebook: .venv/.notebook docs/my-lesson.ipynb ## Open a copy of the lesson as a notebook, in a browser
 	jupyter lab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -140,10 +144,17 @@ docs/my-lesson.ipynb:
 	cp docs/lesson.ipynb $@
 
 ladder: setup ## Measure one over seeds: make ladder NAME=mlp-best SEEDS=5
-	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS)
+	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS) $(way)
 
 seeds: setup ## Measure the committed parameters over seeds: make seeds SEEDS=5
-	@python -m experiments.ladder default $(call option,--seeds,SEEDS)
+	@python -m experiments.ladder default $(call option,--seeds,SEEDS) $(way)
+
+sweep: setup ## Combine values: make sweep GRID='train.seed=0,1'
+	@python -m experiments.sweep $(call option,--name,NAME) $(way) -- $(call value_of,GRID)
+
+search: setup ## Search by validation: make search SPACE=... TRIALS=50
+	@python -m experiments.search $(call option,--name,NAME) $(call option,--trials,TRIALS) \
+	$(call option,--seed,SEED) $(way) -- $(call value_of,SPACE)
 
 best: setup ## Name the best by validation: make best METRIC=val_loss
 	@python -m experiments.best $(call option,--metric,METRIC)

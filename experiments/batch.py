@@ -113,7 +113,7 @@ def run_all(wanted: Mapping[str, sets.Flat], way: Way) -> dict[str, results.Run]
     for name in wanted.keys() & there.keys():
         results.check(there[name], wanted[name])
     if left := {name: one for name, one in wanted.items() if name not in there}:
-        epochs = {name: _epochs(one) for name, one in wanted.items()}
+        epochs = {name: epochs_of(one) for name, one in wanted.items()}
         if way.cluster:
             ended = dict(cluster.run(left.items(), epochs, way.cluster, way.jobs or len(left)))
             failures = {name: failure for name, failure in ended.items() if failure}
@@ -123,6 +123,12 @@ def run_all(wanted: Mapping[str, sets.Flat], way: Way) -> dict[str, results.Run]
             raise TrainingError("\n".join(failures.values()))
         there = results.finished()
     return {name: there[name] for name in wanted}
+
+
+def epochs_of(wanted: sets.Flat) -> int:
+    """How many it trains; 0 if that is no number, which the stages will report."""
+    value = wanted["train.epochs"]
+    return value if isinstance(value, int) else 0
 
 
 def run_each(wanted: Wanted, epochs: Mapping[str, int], way: Way) -> Iterator[tuple[str, str]]:
@@ -141,9 +147,3 @@ def run_each(wanted: Wanted, epochs: Mapping[str, int], way: Way) -> Iterator[tu
     else:
         for name, one in wanted:
             yield name, queue.run({name: one}, {name: epochs[name]}, 1).get(name, "")
-
-
-def _epochs(wanted: sets.Flat) -> int:
-    """How many it trains; 0 if that is no number, which the stages will report."""
-    value = wanted["train.epochs"]
-    return value if isinstance(value, int) else 0

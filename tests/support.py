@@ -41,6 +41,8 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "experiments.run": ("default",),
     "experiments.ladder": ("default",),
     "experiments.lesson": (),
+    "experiments.sweep": ("train.seed=0",),
+    "experiments.search": ("train.learning_rate=0.1..0.2",),
     "experiments.best": (),
     "experiments.compare": (),
     "experiments.notebook": (),
