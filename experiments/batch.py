@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from experiments import cluster, queue, results, sets
 from pipeline.errors import TrainingError
 
+MOST = 2**31  # cores or GPUs
 Wanted = Iterable[tuple[str, sets.Flat]]  # names of experiments, and their parameters
 
 
@@ -73,7 +74,7 @@ def amount(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not (0 <= value <= 1 or (value < 2**31 and value.is_integer())):
+    if not 0 <= value < MOST or (value > 1 and not value.is_integer()):
         raise argparse.ArgumentTypeError(
             f"found {text}, expected a whole number, or a share between 0 and 1"
         )

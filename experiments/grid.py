@@ -18,6 +18,7 @@ from pipeline.records import read_yaml
 
 OPENING, CLOSING, QUOTES = "[{", "]}", "\"'"
 UNFIT = re.compile(r"[^A-Za-z0-9_.+-]+|[.](?=[.])")  # for the name of a ref
+ENDING = re.compile(r"[.]lock$")  # which git reserves
 LONGEST = 150  # characters of a name, which is that of a file, too; what is cut is told apart
 
 
@@ -104,7 +105,7 @@ def name(prefix: str, chosen: sets.Flat, keys: Iterable[str]) -> str:
     every = [*keys]
     endings = dict(zip(every, short(every), strict=True))
     parts = [f"{endings.get(key, key)}-{_readable(value)}" for key, value in chosen.items()]
-    full = UNFIT.sub("-", "-".join([prefix, *parts])).strip("-.")
+    full = ENDING.sub("-lock", UNFIT.sub("-", "-".join([prefix, *parts])).strip("-."))
     if len(full) <= LONGEST:
         return full
     return f"{full[:LONGEST]}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"

@@ -3,9 +3,9 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.network import Machine, kill, machines
@@ -17,7 +17,6 @@ AT_START = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_TOKEN": TOKEN,
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 
 
@@ -28,7 +27,6 @@ class Cluster:
     nodes: Sequence[Machine]
     project: Workspace  # with a git remote and a DVC remote in folders
     scratch: Path  # where nodes keep their clones and caches
-    variables: Mapping[str, str] = field(default_factory=lambda: AT_START)
 
     @property
     def address(self) -> str:
@@ -84,7 +82,7 @@ def cluster(project: Workspace, folder: Path, cpus: int) -> Iterator[Cluster]:
 
 
 def _start_ray(made: Cluster, node: Machine, *options: str) -> None:
-    environment = made.project.environment() | made.variables | {"TMPDIR": str(made.scratch)}
+    environment = made.project.environment() | AT_START | {"TMPDIR": str(made.scratch)}
     done = subprocess.run(
         node.command("ray", "start", *options),
         env=environment | {"HOME": str(made.scratch)},

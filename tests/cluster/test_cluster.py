@@ -4,6 +4,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,7 @@ def with_remotes(project: Workspace, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def nodes(
-    reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
+def nodes(reproduced: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     project = reproduced.copy(folder / "project")
     with_remotes(project, folder)
@@ -59,13 +58,131 @@ def refs_of_ours(project: Workspace) -> str:
     return project.run("git", "ls-remote", "origin", "refs/pipeline/*").stdout
 
 
-def test_a_failed_experiment_says_why_and_the_others_go_on(nodes: Cluster) -> None:
-    project = nodes.project
-    project.commit("Not pushed")
-    grid = "model.mlp.hidden_units=[8192],[8]"
-    project.variables["PIPELINE_TEST"] = "1"
-    code, out, errors = nodes.run("experiments.sweep", grid, "--cpus=1")
-    assert (code, errors) == (0, "")
-    assert out.count("% on the test images, on 10.77.0.") == 2
-    assert refs_of_ours(project) == ""
+def refused(nodes: Cluster, *arguments: str, **variables: str) -> tuple[int, str]:
+    """The exit code and the only line of a program that does not begin."""
+    grid = ("experiments.sweep", "train.seed=9", *arguments)
+    code, out, errors = nodes.run(*grid, **variables)
+    assert (out.replace("connecting", "").strip(), errors.count("\n")) == ("", 1), errors
+    return code, errors
+
+
+def test_what_keeps_a_program_from_the_cluster(nodes: Cluster) -> None:
+    code, line = refused(nodes, RAY_AUTH_TOKEN="0" * 64)
+    assert code == 2
+    assert "does not let us in" in line
+    code, line = refused(nodes, RAY_AUTH_TOKEN="")
+    assert code == 2
+    assert "there is no token here; put the cluster's into RAY_AUTH_TOKEN" in line
+    code, line = refused(nodes, "--gpus=1")
+    assert code == 2
+    assert "no node has the 2 CPUs and 1 GPUs of an experiment (they have 2 CPUs, 0 GPUs" in line
+    code, line = refused(nodes, "--git-remote=hub")
+    assert code == 2
+    assert "git has no remote hub, by which experiments come back" in line
+
+
+def test_a_cluster_that_does_not_answer(nodes: Cluster) -> None:
+    began = time.monotonic()
+    done = nodes.project.run(
+        *nodes.nodes[0].command("python", "-m", "experiments.sweep", "train.seed=9"),
+        *("--ray-address", "10.77.0.9:6379"),
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "RAY_ADDRESS=10.77.0.9:6379: does not answer" in done.stderr
+    assert time.monotonic() - began < 20
+
+
+def test_a_failure_is_not_repeated_and_says_why(nodes: Cluster) -> None:
+    nodes.project.commit("Not pushed")
+    code, out, errors = nodes.run("experiments.sweep", "dataset.name=mnist")
+    assert code == 5
+    assert out.splitlines()[-1] == "failed  sweep-dataset.name-mnist"
+    assert errors.startswith("sweep: sweep-dataset.name-mnist: failed: download: ")
+    output = re.search(r"its output on 10.77.0.\d: (\S+)$", errors.strip())
+    assert output
+    assert (nodes.project.root / output[1]).read_text().count("Running stage 'download'") == 1
+    assert refs_of_ours(nodes.project) == ""
     assert nodes.clones() == []
+
+
+LONG = ("experiments.sweep", "train.epochs=10000")
+
+
+def test_ctrl_c_removes_the_clones(nodes: Cluster) -> None:
+    process = nodes.start(*LONG)
+    wait_until(lambda: "\nepoch " in "".join(map(nodes.output, nodes.nodes)))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert (process.returncode, errors.count("\n")) == (130, 1)
+    assert errors.startswith("cancelling what runs")
+    assert nodes.clones() == []
+    assert refs_of_ours(nodes.project) == ""
+
+
+def test_a_killed_program_takes_its_experiments_along(nodes: Cluster) -> None:
+    process = nodes.start(*LONG)
+    wait_until(lambda: "\nepoch " in "".join(map(nodes.output, nodes.nodes)))
+    (training,) = stages(nodes)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: stages(nodes) == [])
+    assert training
+    assert len(nodes.clones()) == 1  # until the next experiment on that node
+    assert refs_of_ours(nodes.project) != ""  # until the next program
+
+
+def stages(nodes: Cluster) -> list[int]:
+    """The processes that train."""
+    found = []
+    for node in nodes.nodes:
+        for process in node.processes():
+            with suppress(OSError):
+                command = Path("/proc", str(process), "cmdline").read_text()
+                if "pipeline.train" in command.split("\0"):
+                    found.append(process)
+    return found
+
+
+def test_a_node_is_lost_and_all_arrive(nodes: Cluster, tmp_path: Path) -> None:
+    project, (head, other) = nodes.project, nodes.nodes
+    process = nodes.start("experiments.sweep", "train.seed=1,2,3 train.learning_rate=0.01,0.02")
+    wait_until(lambda: "epoch 1/" in nodes.output(other))
+    kill(other.processes())
+    out, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    arrived = re.findall(r"^done  (\S+)  .*% on the test images, on (\S+)$", out, re.MULTILINE)
+    assert len(arrived) == 6
+    assert {where for _, where in arrived} == {head.address}
+    assert {name for name, _ in arrived} == {
+        f"sweep-train.seed-{seed}-learning_rate-{rate}"
+        for seed in (1, 2, 3)
+        for rate in (0.01, 0.02)
+    }
+    assert {name for name, _ in arrived} <= experiments(project).keys()
+
+    # Of what was killed before, or with the other node, nothing is left here.
+    assert [path for path in nodes.clones() if head.address in path] == []
+    assert refs_of_ours(project) == ""
+
+    # As after a local run: the bytes, the tables, and what is there already.
+    name = arrived[-1][0]
+    local = project.copy(tmp_path / "local")
+    local.run("dvc", "exp", "run", "--name", "local", *changes(name))
+    project.run("dvc", "exp", "apply", name)
+    for path in (MODEL, "metrics/history.csv", "metrics/predictions.csv", "dvc.lock"):
+        assert project.read(path) == local.read(path)
+    shown = project.run("dvc", "exp", "show", "--csv").stdout
+    best = project.run("python", "-m", "experiments.best").stdout
+    compared = project.run("python", "-m", "experiments.compare").stdout
+    assert all(one in text for one, _ in arrived for text in (shown, compared))
+    assert "7 compared" in best
+    code, out, errors = nodes.run("experiments.sweep", "train.seed=1,2,3 train.learning_rate=0.01")
+    assert (code, errors) == (0, "")
+    assert out.startswith("3 experiments; ")
+
+
+def changes(name: str) -> list[str]:
+    """The arguments of `dvc exp run` for an experiment of the sweep."""
+    _, seed, rate = re.split(r"-(?:train\.seed|learning_rate)-", name)
+    return ["-S", f"train.seed={seed}", "-S", f"train.learning_rate={rate}"]
