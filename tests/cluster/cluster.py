@@ -1,6 +1,6 @@
 """A Ray cluster whose nodes are network namespaces, and a project that runs experiments there."""
 
-import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.network import Machine, kill, machines
-from tests.support import Workspace
+from tests.support import REPOSITORY, Workspace
 
-PORT = 6379
-TOKEN = "0123456789abcdef" * 4
-AT_START = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_TOKEN": TOKEN,
-}
+HEAD = "head:6379"  # on the page
+PAGE = (REPOSITORY / "docs/clusters.md").read_text()
+ON_THE_HEAD, ON_A_NODE = re.findall(r"^```sh\n(source.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+DIGITS = 64  # of a token, which is printed first
+WITHOUT_SETUP = "make -o .venv/.ready -o params.schema.json"
 
 
 @dataclass
@@ -27,16 +25,26 @@ class Cluster:
     nodes: Sequence[Machine]
     project: Workspace  # with a git remote and a DVC remote in folders
     scratch: Path  # where nodes keep their clones and caches
+    token: str = ""
 
     @property
     def address(self) -> str:
         """Of the head."""
-        return f"{self.nodes[0].address}:{PORT}"
+        return HEAD.replace("head", self.nodes[0].address)
 
     def start(self, module: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Starts a program on the head."""
         command = ("python", "-m", module, *arguments, "--ray-address", self.address)
-        environment = self.project.environment() | {"RAY_AUTH_TOKEN": TOKEN} | variables
+        return self.started(*command, **variables)
+
+    def make(self, line: str) -> subprocess.Popen[str]:
+        """Starts a command of the page on the head, which begins with make."""
+        command = line.replace("make", WITHOUT_SETUP, 1).replace(HEAD, self.address)
+        return self.started("bash", "-euc", command)
+
+    def started(self, *command: str, **variables: str) -> subprocess.Popen[str]:
+        """Starts a command on the head."""
+        environment = self.project.environment() | {"RAY_AUTH_TOKEN": self.token} | variables
         return subprocess.Popen(
             self.nodes[0].command(*command),
             cwd=self.project.root,
@@ -70,25 +78,31 @@ def cluster(project: Workspace, folder: Path, cpus: int) -> Iterator[Cluster]:
     scratch.mkdir()
     with machines(2) as nodes, tempfile.TemporaryDirectory(prefix="ray") as sockets:
         made = Cluster(nodes, project, scratch)
-        options = ("--num-cpus", f"{cpus}", "--object-store-memory", "100000000")
-        head = ("--head", "--port", f"{PORT}", "--include-dashboard=false", "--temp-dir", sockets)
-        _start_ray(made, nodes[0], *head, "--node-ip-address", nodes[0].address, *options)
-        _start_ray(made, nodes[1], "--address", made.address, *options)
+        options = f"--num-cpus={cpus} --object-store-memory=100000000"
+        head = f"--temp-dir={sockets} --node-ip-address={nodes[0].address} {options}"
         try:
+            made.token = _run(made, nodes[0], ON_THE_HEAD, head)[:DIGITS]
+            _run(made, nodes[1], ON_A_NODE, options)
             yield made
         finally:
             for node in nodes:
                 kill(node.processes())  # before their folders go
 
 
-def _start_ray(made: Cluster, node: Machine, *options: str) -> None:
-    environment = made.project.environment() | AT_START | {"TMPDIR": str(made.scratch)}
+def _run(made: Cluster, node: Machine, commands: str, options: str) -> str:
+    """What the page's commands print that start a node, with more `options` for `ray start`."""
+    commands = commands.replace("source .venv/bin/activate\n", "").replace(
+        "TOKEN=TOKEN", "TOKEN=%s"
+    )
+    commands = commands.replace(HEAD, made.address).replace("ray start", f"ray start {options}")
+    own = {"TMPDIR": str(made.scratch), "HOME": str(made.scratch / node.namespace)}
     done = subprocess.run(
-        node.command("ray", "start", *options),
-        env=environment | {"HOME": str(made.scratch)},
+        node.command("bash", "-euc", commands.replace("%s", made.token)),
+        cwd=made.project.root,
+        env=made.project.environment() | own,
         capture_output=True,
         text=True,
         check=False,
-        cwd=os.sep,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

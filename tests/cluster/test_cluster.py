@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster, cluster
+from tests.cluster.cluster import PAGE, Cluster, cluster
 from tests.cluster.network import kill
 from tests.support import Workspace
 
@@ -109,6 +109,7 @@ def test_a_failure_is_not_repeated_and_says_why(nodes: Cluster) -> None:
 LONG = ("experiments.sweep", "train.epochs=10000")
 
 
+@pytest.mark.nightly
 def test_ctrl_c_removes_the_clones(nodes: Cluster) -> None:
     process = nodes.start(*LONG)
     wait_until(lambda: "\nepoch " in "".join(map(nodes.output, nodes.nodes)))
@@ -120,6 +121,7 @@ def test_ctrl_c_removes_the_clones(nodes: Cluster) -> None:
     assert refs_of_ours(nodes.project) == ""
 
 
+@pytest.mark.nightly
 def test_a_killed_program_takes_its_experiments_along(nodes: Cluster) -> None:
     process = nodes.start(*LONG)
     wait_until(lambda: "\nepoch " in "".join(map(nodes.output, nodes.nodes)))
@@ -144,32 +146,45 @@ def stages(nodes: Cluster) -> list[int]:
     return found
 
 
+SWEEP, SEARCH, *OTHERS = re.findall(r"^make .*RAY_ADDRESS=.*", PAGE, re.MULTILINE)
+
+
+@pytest.mark.nightly
+def test_the_search_of_the_page_and_the_seconds_of_a_ladder(nodes: Cluster) -> None:
+    out, errors = nodes.make(SEARCH.replace("TRIALS=50", "TRIALS=1")).communicate()
+    assert errors == ""
+    assert re.search(
+        r"^1  val_accuracy 0\.\d{4}  search-(\w{6})-1  train.learning_rate=", out, re.MULTILINE
+    )
+    (lesson,) = OTHERS  # 55 experiments; its way is the ladder's
+    out, _ = nodes.make(lesson.replace("lesson", "seeds SEEDS=1")).communicate()
+    assert re.search(r"\| `default` \| 4,810 \| \d+.\d+ \| 1 \| \d+ \|", out)
+
+
 def test_a_node_is_lost_and_all_arrive(nodes: Cluster, tmp_path: Path) -> None:
     project, (head, other) = nodes.project, nodes.nodes
-    process = nodes.start("experiments.sweep", "train.seed=1,2,3 train.learning_rate=0.01,0.02")
-    wait_until(lambda: "epoch 1/" in nodes.output(other))
+    process = nodes.make(SWEEP)
+    wait_until(lambda: "\nepoch " in nodes.output(other))
     kill(other.processes())
     out, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     arrived = re.findall(r"^done  (\S+)  .*% on the test images, on (\S+)$", out, re.MULTILINE)
-    assert len(arrived) == 6
-    assert {where for _, where in arrived} == {head.address}
     assert {name for name, _ in arrived} == {
-        f"sweep-train.seed-{seed}-learning_rate-{rate}"
-        for seed in (1, 2, 3)
-        for rate in (0.01, 0.02)
+        f"sweep-learning_rate-{rate}-mlp.hidden_units-{units}"
+        for rate in (0.0001, 0.001, 0.01)
+        for units in (128, 512)
     }
-    assert {name for name, _ in arrived} <= experiments(project).keys()
+    assert {where for _, where in arrived} == {head.address}
 
     # Of what was killed before, or with the other node, nothing is left here.
     assert [path for path in nodes.clones() if head.address in path] == []
     assert refs_of_ours(project) == ""
 
     # As after a local run: the bytes, the tables, and what is there already.
-    name = arrived[-1][0]
     local = project.copy(tmp_path / "local")
-    local.run("dvc", "exp", "run", "--name", "local", *changes(name))
-    project.run("dvc", "exp", "apply", name)
+    changes = ("-S", "train.learning_rate=0.01", "-S", "model.mlp.hidden_units=[128]")
+    local.run("dvc", "exp", "run", "--name", "local", *changes)
+    project.run("dvc", "exp", "apply", "sweep-learning_rate-0.01-mlp.hidden_units-128")
     for path in (MODEL, "metrics/history.csv", "metrics/predictions.csv", "dvc.lock"):
         assert project.read(path) == local.read(path)
     shown = project.run("dvc", "exp", "show", "--csv").stdout
@@ -177,12 +192,6 @@ def test_a_node_is_lost_and_all_arrive(nodes: Cluster, tmp_path: Path) -> None:
     compared = project.run("python", "-m", "experiments.compare").stdout
     assert all(one in text for one, _ in arrived for text in (shown, compared))
     assert "7 compared" in best
-    code, out, errors = nodes.run("experiments.sweep", "train.seed=1,2,3 train.learning_rate=0.01")
-    assert (code, errors) == (0, "")
-    assert out.startswith("3 experiments; ")
-
-
-def changes(name: str) -> list[str]:
-    """The arguments of `dvc exp run` for an experiment of the sweep."""
-    _, seed, rate = re.split(r"-(?:train\.seed|learning_rate)-", name)
-    return ["-S", f"train.seed={seed}", "-S", f"train.learning_rate={rate}"]
+    again, _ = nodes.make(SWEEP).communicate()
+    assert again.splitlines()[-1].startswith("6 experiments; ")
+    assert "done" not in again
