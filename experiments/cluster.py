@@ -86,7 +86,6 @@ def run(
         NetworkError: the cluster does not answer.
     """
     remote = Remote(settings.git_remote)
-    left = set(epochs) - results.finished().keys()
     with _connected(settings) as ray, remote.offering() as ref, Display("connecting") as display:
         room = _room(ray, settings)
         tasks = _Tasks(ray, settings, remote, ref)
@@ -96,26 +95,25 @@ def run(
             while True:
                 while len(tasks.pending) < (at_once or room) and (one := next(coming, None)):
                     if remote.has(*one):
-                        display.keep(
-                            results.line(results.finished()[one[0]], f", from {remote.name}")
-                        )
-                        left.discard(one[0])
-                        yield one[0], ""
+                        yield _ended(one[0], "", f", from {remote.name}", display)
                     else:
                         tasks.hand_over(*one)
                 if not tasks.pending:
                     return
                 for name, outcome in tasks.ended():
                     failure = _collect(name, outcome, remote)
-                    if failure:
-                        display.keep(f"failed  {name}")
-                    else:
-                        left.discard(name)
-                        where = f", on {tasks.where(name)}"
-                        display.keep(results.line(results.finished()[name], where))
-                    yield name, failure
+                    yield _ended(name, failure, f", on {tasks.where(name)}", display)
                 watch.look()
-                watch.show(display, left)
+                watch.show(display, set(epochs) - results.finished().keys())
+
+
+def _ended(name: str, failure: str, where: str, display: Display) -> tuple[str, str]:
+    """Shows how an experiment has ended. Returns its name, and why it failed."""
+    if failure:
+        display.keep(f"failed  {name}")
+        return name, f"{name}: failed: {failure}"
+    display.keep(results.line(results.finished()[name], where))
+    return name, ""
 
 
 def _collect(name: str, outcome: node.Outcome | str, remote: "Remote") -> str:
@@ -125,14 +123,14 @@ def _collect(name: str, outcome: node.Outcome | str, remote: "Remote") -> str:
         Why it failed, empty if it did not.
     """
     if isinstance(outcome, str):
-        return f"{name}: failed: {outcome}"
+        return outcome
     if outcome.failed:
         output = logs.task(name)
         write_files({output: outcome.output.encode()})
         said = logs.reason(outcome.output) or f"{outcome.failed}: {_last_line(outcome.output)}"
-        return f"{name}: failed: {said}; its output on {outcome.where}: {output}"
-    if not remote.fetch(name):
-        return f"{name}: failed: {remote.name} or DVC's remote lacks what {outcome.where} pushed"
+        return f"{said}; its output on {outcome.where}: {output}"
+    if failure := remote.fetch(name):
+        return f"{failure}; {remote.name} has it: run this again"
     commit = git("rev-parse", f"{remote.experiments}/{name}")
     write_files({logs.task(commit): outcome.output.encode()})
     return ""
@@ -179,17 +177,18 @@ class Remote:
             wanted,
             f"dvc exp remove --git-remote {self.name} {name}",
         )
-        return self.fetch(name)
+        return not self.fetch(name)
 
-    def fetch(self, name: str) -> bool:
-        """Fetches an experiment and its outputs. Returns whether all of it was there."""
+    def fetch(self, name: str) -> str:
+        """Fetches an experiment and its outputs. Returns why it failed, empty if it did not."""
         ref = f"{self.experiments}/{name}"
         try:
             dvc("exp", "pull", self.name, ref, own_session=True)
-        except InputError:
-            git("update-ref", "-d", ref)  # DVC fetches the commit first
-            return False
-        return name in results.finished()
+        except InputError as error:
+            with suppress(InputError):
+                git("update-ref", "-d", ref)  # DVC fetches the commit first
+            return str(error)
+        return ""
 
     @contextmanager
     def offering(self) -> Iterator[str]:
@@ -397,7 +396,10 @@ def _connected(settings: Settings) -> Iterator[Any]:
             f"prints on its head"
         ) from error
     except Exception as error:  # Ray raises what it likes, such as RuntimeError for a version
-        raise InputError(f"RAY_ADDRESS={settings.address}: {one_line(error)}") from error
+        raise InputError(
+            f"RAY_ADDRESS={settings.address}: {one_line(error)}; make setup extras gives all nodes "
+            f"the same packages, ray start on this machine makes it one of them"
+        ) from error
     signal.signal(signal.SIGTERM, before)
     try:
         yield ray

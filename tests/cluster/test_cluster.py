@@ -81,6 +81,23 @@ def test_what_keeps_a_program_from_the_cluster(nodes: Cluster) -> None:
     assert "git has no remote hub, by which experiments come back" in line
 
 
+OTHER_VERSION = """
+import ray, runpy, sys
+ray.__version__ = "2.0.0"
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_cluster_of_another_version(nodes: Cluster) -> None:
+    sweep = ("experiments.sweep", "train.seed=9", "--ray-address", nodes.address)
+    process = nodes.started("python", "-c", OTHER_VERSION, *sweep)
+    _, errors = process.communicate()
+    assert (process.returncode, errors.count("\n")) == (2, 1), errors
+    assert "Version mismatch" in errors
+    assert "Ray: 2.0.0" in errors
+    assert "make setup extras gives all nodes the same packages" in errors
+
+
 def test_a_cluster_that_does_not_answer(nodes: Cluster) -> None:
     began = time.monotonic()
     done = nodes.project.run(

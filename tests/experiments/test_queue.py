@@ -236,6 +236,29 @@ def test_the_lesson_and_the_ladder(workspace: Workspace) -> None:
 
 @pytest.mark.nightly
 @QUEUED
+def test_a_sweep_and_a_search(workspace: Workspace) -> None:
+    grid = "train.seed=1,2 model.mlp.hidden_units=[8],[16]"
+    sweep = workspace.run("python", "-m", "experiments.sweep", grid, "--jobs", "2").stdout
+    done = re.findall(r"^done  (\S+)  \d+", sweep, re.MULTILINE)
+    assert sorted(done) == [
+        f"sweep-train.seed-{seed}-mlp.hidden_units-{units}" for seed in (1, 2) for units in (16, 8)
+    ]
+    again = workspace.run("python", "-m", "experiments.sweep", grid).stdout
+    assert again == "4 experiments; make compare shows them, make best names the best\n"
+
+    space = "train.learning_rate=log:1e-4..1e-2 model.name=mlp,cnn"
+    search = ("experiments.search", space, "--trials")
+    first = workspace.run("python", "-m", *search, "2").stdout
+    assert len(re.findall(r"^done  search-\w{6}-[12] ", first, re.MULTILINE)) == 2
+    more = workspace.run("python", "-m", *search, "3").stdout
+    assert re.findall(r"^done  search-\w{6}-(\d) ", more, re.MULTILINE) == ["3"]
+    assert "\n3 trials\nto adopt the first one: dvc exp apply search-" in more
+    best = re.findall(r"val_accuracy (\S+)", more)
+    assert best == sorted(best, reverse=True)
+
+
+@pytest.mark.nightly
+@QUEUED
 def test_one_after_the_other_in_this_folder(workspace: Workspace) -> None:
     shorter = workspace.root / "experiments/sets.yaml"
     shorter.write_text(re.sub(r"epochs: \d\d", "epochs: 2", shorter.read_text()))
