@@ -5,6 +5,7 @@
 `batch`     many of them, in one of two ways:
 `queue`     through DVC's queue, each in a folder of its own
 `cluster`   on a Ray cluster, each as a task, and `node`, what a machine does with it
+`remotes`   by which those come back
 `results`   what has come out
 `progress`  how far they are, on a terminal and in a log
 `logs`      what they print

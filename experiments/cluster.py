@@ -4,7 +4,6 @@ Their commits come back by way of the git remote, their outputs by DVC's default
 soon as it has ended. Ray repeats what lost its machine; what failed is not repeated.
 """
 
-import configparser
 import logging
 import os
 import signal
@@ -18,20 +17,18 @@ from typing import Any
 
 from experiments import logs, node, results, sets
 from experiments.progress import Display, Watch
+from experiments.remotes import Remote
 from pipeline.artifacts import write_files
 from pipeline.errors import InputError, NetworkError
 from pipeline.records import one_line
-from pipeline.repository import Commit, changed_files, commit_of, dvc, git
+from pipeline.repository import git
 
 LOOK = 2  # seconds between two looks at what runs
 ANSWER = 5  # seconds within which a cluster accepts a connection
 ASKED = "5"  # times that Ray asks a cluster who it is, a second each
 GRACE = 20  # seconds for cancelled experiments to remove their clones
 RETRIES = 3  # of an experiment whose machine was lost
-REFS = "refs/pipeline"  # of the git remote: commits that no branch has, while experiments run
 HANDED_ON = ("DATASET_MIRROR", "GIT_AUTHOR_", "GIT_COMMITTER_")  # variables, or how they begin
-# What the clones of a commit must have, and DVC's queue would take along uncommitted.
-NEEDED = ("data/", "dvc.yaml", "pipeline/", ".dvc/")
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def _ended(name: str, failure: str, where: str, display: Display) -> tuple[str, 
     return name, ""
 
 
-def _collect(name: str, outcome: node.Outcome | str, remote: "Remote") -> str:
+def _collect(name: str, outcome: node.Outcome | str, remote: Remote) -> str:
     """Fetches an experiment that has ended, and writes what it printed.
 
     Returns:
@@ -139,150 +136,6 @@ def _collect(name: str, outcome: node.Outcome | str, remote: "Remote") -> str:
 def _last_line(text: str) -> str:
     lines = filter(None, (line.strip() for line in reversed(text.splitlines())))
     return next(lines, "it printed nothing")
-
-
-class Remote:
-    """The git remote by which experiments come back."""
-
-    def __init__(self, name: str) -> None:
-        """Checks that there are remotes that nodes can use, and that they get all they need.
-
-        Raises:
-            InputError: there are none, or the commit lacks what is changed here.
-        """
-        self.name = name
-        self.head = commit_of("HEAD")
-        self.url = _git_url(name)
-        _check_dvc_remote()
-        if changed := [file for file in changed_files() if file.startswith(NEEDED)]:
-            raise InputError(
-                f"{changed[0]}: has changed since the last commit, which is what a cluster runs; "
-                f"commit it, or git restore it"
-            )
-        self.experiments = f"refs/exps/{self.head[:2]}/{self.head[2:]}"
-        self.there = self._refs(f"{self.experiments}/*")
-
-    def has(self, name: str, wanted: sets.Flat) -> bool:
-        """Whether an experiment has come back to git's remote, and is fetched with its outputs.
-
-        Raises:
-            InputError: it has other parameters.
-        """
-        commit = self.there.get(f"{self.experiments}/{name}")
-        if not commit:
-            return False
-        git("fetch", "--quiet", self.name, commit)
-        results.check(
-            results.Run(name, Commit(name, commit)),
-            wanted,
-            f"dvc exp remove --git-remote {self.name} {name}",
-        )
-        return not self.fetch(name)
-
-    def fetch(self, name: str) -> str:
-        """Fetches an experiment and its outputs. Returns why it failed, empty if it did not."""
-        ref = f"{self.experiments}/{name}"
-        try:
-            dvc("exp", "pull", self.name, ref, own_session=True)
-        except InputError as error:
-            with suppress(InputError):
-                git("update-ref", "-d", ref)  # DVC fetches the commit first
-            return str(error)
-        return ""
-
-    @contextmanager
-    def offering(self) -> Iterator[str]:
-        """Makes the commit available to the nodes.
-
-        Yields:
-            The ref that has it until the end of the block, empty if a branch or a tag has it.
-        """
-        self._remove_left()
-        if self._published():
-            yield ""
-            return
-        ref = f"{REFS}/{_host()}-{os.getpid()}"
-        git("push", "--quiet", "--force", self.name, f"{self.head}:{ref}")
-        try:
-            yield ref
-        finally:
-            with suppress(InputError):
-                git("push", "--quiet", self.name, f":{ref}")
-
-    def _published(self) -> bool:
-        """Whether a branch or a tag of the remote contains the commit, as far as is known here."""
-        tips = {*self._refs("refs/heads/*", "refs/tags/*").values()}
-        return any(_contains(tip, self.head) for tip in tips)
-
-    def _remove_left(self) -> None:
-        """Removes what runs on this machine have left that were killed."""
-        for ref in self._refs(f"{REFS}/{_host()}-*"):
-            if not Path("/proc", ref.rpartition("-")[2]).exists():
-                git("push", "--quiet", self.name, f":{ref}")
-
-    def _refs(self, *patterns: str) -> dict[str, str]:
-        """The commits of the remote's refs by their names.
-
-        Raises:
-            InputError: git cannot read it.
-        """
-        lines = git("ls-remote", self.name, *patterns).splitlines()
-        return {name: commit for commit, name in map(str.split, lines)}
-
-
-def _contains(tip: str, commit: str) -> bool:
-    """Whether `commit` is `tip` or before it, as far as this clone has them."""
-    if tip == commit:
-        return True
-    try:
-        git("merge-base", "--is-ancestor", commit, tip)
-    except InputError:
-        return False
-    return True
-
-
-def _host() -> str:
-    """The name of this machine, as part of a ref."""
-    return "".join(sign if sign.isalnum() else "-" for sign in socket.gethostname())
-
-
-def _git_url(name: str) -> str:
-    """The address of a git remote, absolute if it is a folder.
-
-    Raises:
-        InputError: there is no such remote.
-    """
-    try:
-        url = git("remote", "get-url", name)
-    except InputError as error:
-        raise InputError(
-            f"git has no remote {name}, by which experiments come back from a cluster; "
-            f"git remote add {name} URL, or name another one: GIT_REMOTE=NAME"
-        ) from error
-    return str(Path(url).resolve()) if Path(url).exists() else url
-
-
-def _check_dvc_remote() -> None:
-    """Checks that a clone of the commit has a default remote.
-
-    Raises:
-        InputError: it has none.
-    """
-    config = configparser.ConfigParser(interpolation=None)
-    with suppress(InputError):
-        config.read_string(Commit("HEAD", "HEAD").read(Path(".dvc/config")).decode())
-    name = config.get("core", "remote", fallback="")
-    if not name:
-        raise InputError(
-            "the commit has no default remote of DVC, by which data and models come back from a "
-            "cluster; dvc remote add -d storage ADDRESS, and commit .dvc/config (docs/share.md)"
-        )
-    url = config.get(f"'remote \"{name}\"'", "url", fallback="")
-    if "://" not in url and not Path(url).is_absolute():
-        raise InputError(
-            f".dvc/config: the remote {name} is the folder {url}, which is another one for each "
-            f"clone; give its absolute path: dvc remote modify {name} url PATH, and commit"
-        )
 
 
 class _Tasks:

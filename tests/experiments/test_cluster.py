@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cluster, node, sets
+from experiments import node, remotes, sets
 from pipeline.errors import InputError
 from tests.support import Start, Workspace
 
@@ -56,7 +56,7 @@ def test_nothing_there(start: Start) -> None:
 def test_a_git_remote_is_needed(project: Workspace) -> None:
     project.run("git", "remote", "remove", "origin")
     with pytest.raises(InputError, match="git remote add origin URL, or name another one: GIT_REM"):
-        cluster.Remote("origin")
+        remotes.Remote("origin")
 
 
 def test_a_dvc_remote_is_needed_in_the_commit(project: Workspace) -> None:
@@ -64,22 +64,22 @@ def test_a_dvc_remote_is_needed_in_the_commit(project: Workspace) -> None:
     project.commit("No default")
     project.run("dvc", "remote", "default", "--local", "storage")
     with pytest.raises(InputError, match=r"dvc remote add -d storage ADDRESS, and commit"):
-        cluster.Remote("origin")
+        remotes.Remote("origin")
 
 
 def test_a_dvc_remote_is_the_same_folder_for_every_clone(project: Workspace) -> None:
     project.run("dvc", "remote", "modify", "storage", "url", "../../storage")
     project.commit("Relative")
     with pytest.raises(InputError, match=r"another one for each clone; give its absolute path"):
-        cluster.Remote("origin")
+        remotes.Remote("origin")
 
 
 def test_what_is_not_committed_is_not_left_out_silently(project: Workspace) -> None:
     project.set("train.seed", 5)  # given to each experiment, whatever it is here
-    assert cluster.Remote("origin").url == str(project.root.parent / "hub")
+    assert remotes.Remote("origin").url == str(project.root.parent / "hub")
     project.edit("pipeline/train.py", '"""', '"""Changed. ')
     with pytest.raises(InputError, match=r"pipeline/train.py: has changed since the last commit"):
-        cluster.Remote("origin")
+        remotes.Remote("origin")
 
 
 def test_a_commit_is_offered_while_no_branch_has_it(project: Workspace) -> None:
@@ -87,8 +87,8 @@ def test_a_commit_is_offered_while_no_branch_has_it(project: Workspace) -> None:
         lines = project.run("git", "ls-remote", "origin").stdout.splitlines()
         return [line.split("\t")[1] for line in lines]
 
-    remote = cluster.Remote("origin")
-    project.run("git", "push", "--quiet", "origin", f"HEAD:{cluster.REFS}/{cluster._host()}-0")  # noqa: SLF001
+    remote = remotes.Remote("origin")
+    project.run("git", "push", "--quiet", "origin", f"HEAD:{remotes.REFS}/{remotes._host()}-0")  # noqa: SLF001
     with remote.offering() as ref:
         assert there() == [ref]  # what a killed process has left is gone
     assert there() == []
@@ -99,7 +99,7 @@ def test_a_commit_is_offered_while_no_branch_has_it(project: Workspace) -> None:
     project.commit("Ahead")
     project.run("git", "push", "--quiet", "origin", "main")
     project.run("git", "checkout", "--quiet", "HEAD~1")
-    with cluster.Remote("origin").offering() as ref:
+    with remotes.Remote("origin").offering() as ref:
         assert ref == ""
 
 
@@ -115,13 +115,13 @@ def test_what_came_back_to_the_remote_is_taken_over(
     wanted = sets.committed() | {"evaluate.mistakes": 9}
     other.run("dvc", "exp", "push", "--no-cache", "origin", "partly")
     monkeypatch.setattr("pipeline.repository.DVC", ("false",))  # stands for missing outputs
-    assert not cluster.Remote("origin").has("partly", wanted | {"evaluate.mistakes": 8})
+    assert not remotes.Remote("origin").has("partly", wanted | {"evaluate.mistakes": 8})
     assert project.run("dvc", "exp", "list", "--name-only").stdout == ""
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
 
     other.run("dvc", "exp", "push", "origin", "whole")
-    remote = cluster.Remote("origin")
+    remote = remotes.Remote("origin")
     assert not remote.has("neither", wanted)
     with pytest.raises(InputError) as error:
         remote.has("whole", wanted | {"evaluate.mistakes": 7})
