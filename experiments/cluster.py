@@ -302,13 +302,13 @@ def _room(ray: Any, settings: Settings) -> int:  # noqa: ANN401, untyped
     nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
     needs = {"CPU": settings.cpus, "GPU": settings.gpus}
     room = sum(
-        min(int(one.get(kind, 0) / amount) for kind, amount in needs.items() if amount)
+        min((int(one.get(kind, 0) / amount) for kind, amount in needs.items() if amount), default=0)
         for one in nodes
     )
     if not room:
         has = "; ".join(f"{one.get('CPU', 0):g} CPUs, {one.get('GPU', 0):g} GPUs" for one in nodes)
         raise InputError(
-            f"no node has the {settings.cpus:g} CPUs and {settings.gpus:g} GPUs of an experiment "
-            f"(they have {has}); set CPUS and GPUS"
+            f"no node has room for an experiment of {settings.cpus:g} CPUs and {settings.gpus:g} "
+            f"GPUs (they have {has}); set CPUS or GPUS"
         )
     return room

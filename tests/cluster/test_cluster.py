@@ -49,7 +49,9 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def experiments(project: Workspace) -> dict[str, str]:
     """The commits of all experiments by name."""
-    refs = project.run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
+    refs = project.run(
+        "git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/*/*/*"
+    )
     return {ref.split("/")[-1]: commit for ref, commit in map(str.split, refs.stdout.splitlines())}
 
 
@@ -75,7 +77,10 @@ def test_what_keeps_a_program_from_the_cluster(nodes: Cluster) -> None:
     assert "there is no token here; put the cluster's into RAY_AUTH_TOKEN" in line
     code, line = refused(nodes, "--gpus=1")
     assert code == 2
-    assert "no node has the 2 CPUs and 1 GPUs of an experiment (they have 2 CPUs, 0 GPUs" in line
+    assert "no node has room for an experiment of 2 CPUs and 1 GPUs (they have 2 CPUs, 0 G" in line
+    code, line = refused(nodes, "--cpus=0")
+    assert code == 2
+    assert "no node has room for an experiment of 0 CPUs and 0 GPUs" in line
     code, line = refused(nodes, "--git-remote=hub")
     assert code == 2
     assert "git has no remote hub, by which experiments come back" in line
@@ -90,7 +95,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 def test_a_cluster_of_another_version(nodes: Cluster) -> None:
     sweep = ("experiments.sweep", "train.seed=9", "--ray-address", nodes.address)
-    process = nodes.started("python", "-c", OTHER_VERSION, *sweep)
+    process = nodes.started("python", "-c", OTHER_VERSION, *sweep, RAY_AUTH_MODE="token")
     _, errors = process.communicate()
     assert (process.returncode, errors.count("\n")) == (2, 1), errors
     assert "Version mismatch" in errors
