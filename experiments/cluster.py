@@ -99,7 +99,8 @@ def run(
                     return
                 for name, outcome in tasks.ended():
                     failure = _collect(name, outcome, remote)
-                    yield _ended(name, failure, f", on {tasks.where(name)}", display)
+                    where = "" if isinstance(outcome, str) else f", on {outcome.where}"
+                    yield _ended(name, failure, where, display)
                 watch.look()
                 watch.show(display, set(epochs) - results.finished().keys())
 
@@ -198,10 +199,6 @@ class _Tasks:
             name: Task(Path(name), where, epochs, ended=name not in unfinished)
             for name, (where, epochs) in self.said.items()
         }
-
-    def where(self, name: str) -> str:
-        """The node on which an experiment ran."""
-        return self.said[name][0] if name in self.said else "the cluster"
 
     @contextmanager
     def cancelled_at_the_end(self, display: Display) -> Iterator[None]:

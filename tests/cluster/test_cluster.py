@@ -172,7 +172,7 @@ SWEEP, SEARCH, *OTHERS = re.findall(r"^make .*RAY_ADDRESS=.*", PAGE, re.MULTILIN
 
 
 @pytest.mark.nightly
-def test_the_search_of_the_page_and_the_seconds_of_a_ladder(nodes: Cluster) -> None:
+def test_a_search_a_ladder_and_a_single_experiment(nodes: Cluster) -> None:
     out, errors = nodes.make(SEARCH.replace("TRIALS=50", "TRIALS=1")).communicate()
     assert errors == ""
     assert re.search(
@@ -181,6 +181,13 @@ def test_the_search_of_the_page_and_the_seconds_of_a_ladder(nodes: Cluster) -> N
     (lesson,) = OTHERS  # 55 experiments; its way is that of the seeds, the first of which is here
     out, _ = nodes.make(lesson.replace("lesson", "seeds SEEDS=2")).communicate()
     assert re.search(r"\| `default` \| 4,810 \| \d+.\d+ ± \d+.\d+ \| 2 \| \d+ \|", out)
+
+    code, out, errors = nodes.run("experiments.run", "default", "--seed=2")
+    assert (code, errors) == (0, "")
+    assert "done  default-seed-2  " in out
+    assert "  seed: 2" in nodes.project.read("params.yaml")["params.yaml"].decode()
+    nodes.project.run("git", "restore", ".")
+    nodes.project.run("dvc", "checkout", "--quiet")
 
 
 def test_a_node_is_lost_and_all_arrive(nodes: Cluster, tmp_path: Path) -> None:
