@@ -55,6 +55,8 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "benchmarks.photos": (".",),
     "benchmarks.ablation": (".",),
     "benchmarks.gate_power": (),
+    "benchmarks.worker": (".", "--way", "whole"),
+    "benchmarks.workers": (".",),
 }
 
 Start = Callable[..., tuple[object, str, str]]  # a program: its exit code, and what it printed

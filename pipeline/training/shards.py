@@ -211,7 +211,10 @@ class Sharded:
 
         self.steps = tf.function(self._steps)
         self.gradient = program(self._gradient)
-        self.add = program(lambda one, other: [a + b for a, b in zip(one, other, strict=True)])
+        self.add = program(_tree)
+        # At once: each in a program of its own is slower, and TensorFlow by itself would add up
+        # more than two in another order.
+        self.summands = 4 if compiled else 2
         self.apply = program(self._apply)
         self.test = program(self._test)
 
@@ -256,8 +259,8 @@ class Sharded:
             if count == 1:
                 shard = [part[first] for part in examples]
                 return list(self.gradient(*shard, tf.constant(self.mine[first])))
-            half = count // 2
-            return list(self.add(tree(first, half), tree(first + half, half)))
+            share = max(1, count // self.summands)
+            return list(self.add([tree(first + n, share) for n in range(0, count, share)]))
 
         return self.workers.add_up(tree(0, len(self.mine)))
 
@@ -305,6 +308,14 @@ class Sharded:
         means = [part / total[-1] for part in total[:-TOTALS]]
         self.optimizer.apply(means[: len(variables)], variables)
         self.shard.update_moving(means[len(variables) :])
+
+
+def _tree(summands: list[list[tf.Tensor]]) -> list[tf.Tensor]:
+    """The sum of 2, 4, ... lists of tensors, added up in pairs."""
+    while len(summands) > 1:
+        pairs = zip(summands[::2], summands[1::2], strict=True)
+        summands = [[a + b for a, b in zip(*pair, strict=True)] for pair in pairs]
+    return summands[0]
 
 
 def _totals(
