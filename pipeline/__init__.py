@@ -30,12 +30,13 @@ import what is below them and never a stage:
 `cluster`     which processes share a training
 `lock`        dvc.lock, and whether files are what it recorded
 `repository`  git and DVC
+`tasks`       functions as tasks on a Ray cluster
 `score`       predictions to numbers
 `figures`     arrays to figures
 
 `data/`       where examples come from: datasets and their files, mirrors, archives; sources, which
               chooses a reader: folder, table, listing, parquet, npz, idx, cifar; how pictures are
-              prepared and decoded; splits
+              prepared and decoded; splits, and stores that have their images
 `training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
               progress; training in shards, by a cluster of workers that watch each other; how
               TensorFlow starts; inference; what a model file says; models as plain numbers, and as

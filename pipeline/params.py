@@ -75,6 +75,12 @@ class Preprocess(Section):
         description="keep or remove, for training images that are among the validation or test"
         " images, too"
     )
+    store: str = Field(
+        pattern=r"^(local|[a-z][a-z0-9+]*://\S+)$",
+        max_length=1000,
+        description="local, to have the images in data/processed; or the URL of a folder to put"
+        " them in, such as s3://bucket/folder",
+    )
 
 
 class Mlp(Section):

@@ -1,7 +1,6 @@
 """Stage 2: the images decoded, and split into training, validation and test images."""
 
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,18 @@ from numpy.typing import NDArray
 
 from pipeline import paths
 from pipeline.artifacts import json_bytes, remove, replacing_folder, write_files
-from pipeline.data import files, sources
+from pipeline.data import files, sources, spread
 from pipeline.data.datasets import Dataset, find, verified
 from pipeline.data.handwriting import SIDE
 from pipeline.data.pixels import Pixels, decode_into
 from pipeline.data.prepare import Recipe
 from pipeline.data.sources import LEFT_OUT, Labelled
 from pipeline.data.split import SplitWriter, stratified
-from pipeline.errors import InputError, PipelineError, listed
+from pipeline.data.spread import LEVELS, Positions
+from pipeline.data.store import LOCAL, RefusedError, reach
+from pipeline.errors import InputError, NetworkError, PipelineError, listed
 from pipeline.params import Params, Preprocess
 from pipeline.program import run_stage
-
-LEVELS = 256  # of a pixel
-
-Positions = NDArray[np.intp]  # of images, among all of the dataset
 
 
 def preprocess(
@@ -41,19 +38,22 @@ def preprocess(
     Raises:
         InputError: an image or a label cannot be used, or a class lacks images in a split.
         IntegrityError: a file is not what its name says, has changed, or two do not fit.
+        NetworkError: the store cannot be reached.
     """
     recipe: Recipe = dataset.about.prepare or params.fit
     size, channels = params.size, params.channels
     if recipe == "mnist":
         size = SIDE if size == "common" else size
         channels = 1 if channels == "auto" else channels
+    if params.store != LOCAL:
+        reach(params.store)
     try:
         found = files.files_of(dataset.location, raw)
         labelled = sources.read(found, dataset)
         with replacing_folder(processed) as folder:
             scratch = folder / "pixels"
             pixels = decode_into(
-                scratch,
+                scratch if params.store == LOCAL else None,
                 labelled,
                 size=size,
                 channels=channels,
@@ -67,8 +67,12 @@ def preprocess(
             duplicates = _duplicates(splits, pixels)
             if params.duplicates == "remove":
                 splits["train"] = _without_duplicates(splits, pixels)
-            description = _write(folder, labelled, pixels, splits, recipe)
+            description = _write(
+                folder, labelled, pixels, splits, recipe=recipe, store=params.store
+            )
             remove(scratch)
+    except (NetworkError, RefusedError):  # which the store alone raises
+        raise
     except PipelineError as error:
         raise type(error)(f"{error}{_remedy(raw, dataset)}") from error
     _tell(duplicates, params)
@@ -164,7 +168,13 @@ def _tell(duplicates: dict[str, int], params: Preprocess) -> None:
 
 
 def _write(
-    folder: Path, labelled: Labelled, pixels: Pixels, splits: dict[str, Positions], recipe: Recipe
+    folder: Path,
+    labelled: Labelled,
+    pixels: Pixels,
+    splits: dict[str, Positions],
+    *,
+    recipe: Recipe,
+    store: str,
 ) -> dict[str, Any]:
     """Writes the splits, and returns what metrics/preprocess.json says of them."""
     names, labels = labelled.class_names, labelled.all_labels
@@ -178,17 +188,25 @@ def _write(
         if without:
             print(f"{name}: no image of class {listed(without)}")
     levels = np.zeros(LEVELS, np.int64)  # how many pixels of the training images have each value
-    writers = {name: SplitWriter(folder / name) for name in splits}
-    for name, positions in splits.items():
-        chunks = pixels.chunks(positions)
-        if name == "train":
-            chunks = _counting(chunks, levels)
-        writers[name].write_images((len(positions), *pixels.shape), chunks)
-        writers[name].write_labels(labels[positions], len(names))
-        print(f"{name}: {len(positions):,} images of {_size(pixels.shape)}")
+    writers = {
+        name: SplitWriter(folder / name, (len(positions), *pixels.shape), store)
+        for name, positions in splits.items()
+    }
+    if pixels.spread and store != LOCAL:
+        for made in spread.parts(store, labelled, pixels, splits):
+            writers[made.split].append(made.part, made.digests)
+            if made.split == "train":
+                levels += made.levels
+    else:
+        for pieces in pixels.divided([*splits.values()]):
+            for name, images in zip(splits, pieces, strict=True):
+                writers[name].add(images)
+                if name == "train":
+                    levels += np.bincount(images.reshape(-1), minlength=LEVELS)
     largest = int(np.flatnonzero(levels).max())
-    for writer in writers.values():
-        writer.write_about(names, largest, recipe)
+    for name, positions in splits.items():
+        writers[name].finish(labels[positions], names, largest, recipe)
+        print(f"{name}: {len(positions):,} images of {_size(pixels.shape)}")
     return {
         "images": {name: _counts(of_class, names) for name, of_class in counts.items()},
         "shape": list(pixels.shape),
@@ -205,15 +223,6 @@ def _check_every_class(labels: NDArray[np.int64], labelled: Labelled, what: str)
             f"{labelled.parts[0].source}: no {what} of class {listed(without)}, expected some of "
             f"each of the {len(names)} classes"
         )
-
-
-def _counting(
-    chunks: Iterable[NDArray[np.uint8]], levels: NDArray[np.int64]
-) -> Iterator[NDArray[np.uint8]]:
-    """The chunks; adds the pixels of each value in them to `levels`, (256,)."""
-    for chunk in chunks:
-        levels += np.bincount(chunk.reshape(-1), minlength=LEVELS)
-        yield chunk
 
 
 def _size(shape: tuple[int, ...]) -> str:

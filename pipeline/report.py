@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pipeline import figures, paths, score
 from pipeline.artifacts import write_output
 from pipeline.data.split import Split
-from pipeline.errors import InputError
+from pipeline.errors import InputError, NetworkError
 from pipeline.gate import results, text
 from pipeline.gate.judge import find_baseline, judge, source_of
 from pipeline.gate.results import Results
@@ -110,7 +110,7 @@ def _pictures(here: Results, indices: Sequence[int]) -> list[dict[str, Any]]:
 
 def _test_images(here: Results) -> Split | None:
     """The test images, if those on the disk are the ones that the results are about."""
-    with suppress(InputError):
+    with suppress(InputError, NetworkError):
         split = Split.load(paths.TEST)
         same_labels = np.array_equal(split.labels, here.predictions.labels)
         if same_labels and split.class_names == here.class_names:

@@ -126,7 +126,7 @@ def train(
             drop_last=params.drop_last,
             augmentation=Augmentation(**augment.model_dump()),
             class_weights=class_weights(params, training),
-            streamed=training.images.nbytes > MEMORY_SHARE * backend.memory(),
+            streamed=training.remote or training.images.nbytes > MEMORY_SHARE * backend.memory(),
             callbacks=[progress],
             checkpoint=checkpoint,
         )
@@ -226,19 +226,10 @@ def _identity(sections: tuple[Section, ...], splits: tuple[Split, ...]) -> dict[
     }
     return {
         "params": [[type(section).__name__, section.model_dump()] for section in sections],
-        "data": [_digest(split) for split in splits],
+        "data": [split.digest() for split in splits],
         "code": modules,
         "versions": _versions(),
     }
-
-
-def _digest(split: Split) -> str:
-    """The SHA-256 of all that training reads of `split`."""
-    about = (split.images.shape, split.class_names, split.largest_pixel)
-    digest = hashlib.sha256(repr(about).encode())
-    digest.update(split.images.data)
-    digest.update(split.labels.data)
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -239,5 +239,5 @@ def _candidates(key: str, value: object) -> list[object]:
         return [{"0": 0.1}, {}]
     names = {"dataset.name": datasets.names(), "model.name": [*Model.architectures()]}
     words = ["adam", "sgd", "constant", "cosine", "none", "balanced", "common", "auto", "pad"]
-    words += ["crop", "refuse", "skip", "keep", "remove", "accuracy", "macro_f1"]
+    words += ["crop", "refuse", "skip", "keep", "remove", "accuracy", "macro_f1", "memory://store"]
     return [*names.get(key, [*words, 0.1, 3])]

@@ -68,6 +68,11 @@ REFUSED = {
         "train.epochs: found {'a': ['x', 'x', 'x', 'x', ...]; expected a whole number",
     ),
     "list as key": ("epochs: 2", "? [epochs]\n  : 2", "train.('epochs',): unknown key"),
+    "no store": (
+        "store: local",
+        "store: disk",
+        "preprocess.store: found 'disk'; s3://bucket/folder",
+    ),
     "batch 0": ("batch_size: 32", "batch_size: 0", "train.batch_size: found 0; 1 to 65536"),
     "batch too large": ("batch_size: 32", "batch_size: 65537", "train.batch_size: found 65537"),
     "rate 0": ("rate: 0.01", "rate: 0", "train.learning_rate: found 0; above 0"),

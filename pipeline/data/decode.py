@@ -1,9 +1,8 @@
-"""Many images to pixels, in a pool of processes, in bounded memory.
+"""Many images to pixels, in a pool of processes or on a cluster, in bounded memory.
 
-The images come back in their order whatever the number of processes, so they are the same bytes.
+The images come back in their order whoever decodes them, so they are the same bytes.
 """
 
-import hashlib
 import os
 import signal
 import sys
@@ -20,7 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline.data.parts import ArrayChunk, Chunk
+from pipeline import tasks
+from pipeline.data.digests import digests_of
+from pipeline.data.parts import ArrayChunk, Chunk, carried
 from pipeline.data.prepare import (
     PictureError,
     Preparation,
@@ -31,7 +32,7 @@ from pipeline.data.prepare import (
 )
 from pipeline.errors import InputError
 
-DIGEST = 8  # bytes of an image's digest: among 10^6 images two share one with 3 in 10^8
+CLUSTER = 0  # in place of a number of processes here
 AHEAD = 4  # chunks for each process that wait for it or for us
 
 
@@ -54,6 +55,7 @@ class Task:
     preparation: Preparation
     resize: bool  # whether other sizes are fitted; else they are counted alone
     refuse_colour: bool  # whether to look for images in colour
+    keep: bool = True  # whether the pixels are wanted; else what else is found alone
 
 
 def decode_all(
@@ -65,11 +67,12 @@ def decode_all(
         chunks: what to decode.
         task: how.
         total: how many images there are.
-        processes: how many decode; 1 is this one.
+        processes: how many decode; 1 is this one, CLUSTER those of RAY_ADDRESS.
 
     Raises:
         InputError: the data are not what they must be.
         IntegrityError: they have changed.
+        NetworkError: the cluster does not answer.
     """
     with tqdm(
         total=total, desc="images", unit="", delay=1, leave=False, disable=not sys.stderr.isatty()
@@ -82,6 +85,9 @@ def decode_all(
 def _in_order(chunks: Iterable[Chunk], task: Task, processes: int) -> Iterator[Decoded]:
     if processes == 1:
         yield from (decode(chunk, task) for chunk in chunks)
+        return
+    if processes == CLUSTER:
+        yield from tasks.in_order(decode, map(carried, chunks), task)
         return
     executor = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_with_parent)
     waiting: deque[Future[Decoded]] = deque()
@@ -115,13 +121,20 @@ def _end_with_parent() -> None:
 
 def decode(chunk: Chunk, task: Task) -> Decoded:
     """Decodes the images of a chunk as `task` says."""
+    decoded = _decode(chunk, task)
+    if not task.keep:
+        decoded.pixels = decoded.pixels[:0].copy()
+    return decoded
+
+
+def _decode(chunk: Chunk, task: Task) -> Decoded:
     how = task.preparation
     content = chunk.load()
     if isinstance(content, ArrayChunk) and content.pixels.shape[1:] == how.shape:
         count = len(content)
         sizes = Counter({(how.height, how.width): count})
         return Decoded(
-            content.pixels, np.ones(count, np.bool_), _digests(content.pixels), [], sizes
+            content.pixels, np.ones(count, np.bool_), digests_of(content.pixels), [], sizes
         )
     pixels = np.empty((len(content), *how.shape), np.uint8)
     healthy = np.zeros(len(content), np.bool_)
@@ -140,7 +153,7 @@ def decode(chunk: Chunk, task: Task) -> Decoded:
             except PictureError as error:
                 result.broken.append(f"{content.name(number)}: {error}")
     result.pixels = pixels if healthy.all() else pixels[healthy]
-    result.digests = _digests(result.pixels)
+    result.digests = digests_of(result.pixels)
     return result
 
 
@@ -149,12 +162,3 @@ def _image(stored: bytes | NDArray[np.uint8], how: Preparation | None) -> Image.
     if isinstance(stored, bytes):
         return read_picture(stored, how)
     return Image.fromarray(stored)
-
-
-def _digests(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """(n,) a number for each image, by which duplicates are found."""
-    digests = [
-        hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=DIGEST).digest()
-        for image in pixels
-    ]
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)

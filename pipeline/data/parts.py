@@ -98,6 +98,48 @@ class FileChunk(Pictures):
         return self.files.name(self.entries[number])
 
 
+@dataclass(frozen=True)
+class NamedChunk(Pictures):
+    """The bytes of pictures, and what to call each."""
+
+    names: tuple[str, ...]
+    pictures: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.pictures)
+
+    def name(self, number: int) -> str:
+        """As `Pictures`."""
+        return self.names[number]
+
+
+def selected(chunk: Chunk, numbers: Sequence[int]) -> Chunk:
+    """The images of a chunk with these numbers, which count from 0."""
+    if isinstance(chunk, FileChunk):
+        return FileChunk(chunk.files, tuple(chunk.entries[number] for number in numbers))
+    content = chunk.load()
+    if isinstance(content, ArrayChunk):
+        return ArrayChunk(content.source, content.pixels[[*numbers]])
+    pictures = [*content]
+    return NamedChunk(
+        tuple(map(content.name, numbers)), tuple(pictures[number] for number in numbers)
+    )
+
+
+def carried(chunk: Chunk) -> Chunk:
+    """The same chunk for a machine that does not have its files.
+
+    Raises:
+        IntegrityError: they have changed.
+    """
+    if not isinstance(chunk, FileChunk):
+        return chunk  # it has its bytes in itself
+    return NamedChunk(tuple(map(chunk.name, range(len(chunk)))), tuple(chunk))
+
+
 def file_chunks(files: Files, entries: Iterable[Entry]) -> Iterator[FileChunk]:
     """Pictures in files of their own, some at a time."""
     iterator = iter(entries)

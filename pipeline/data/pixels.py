@@ -1,10 +1,13 @@
-"""The pixels of all images of a dataset in one file, decoded in bounded memory."""
+"""The pixels of all images of a dataset, decoded in bounded memory."""
 
+import math
 import os
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO
@@ -12,7 +15,8 @@ from typing import Literal, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.decode import Task, decode_all
+from pipeline import tasks
+from pipeline.data.decode import CLUSTER, Task, decode_all
 from pipeline.data.parts import ArrayChunk, Chunk, Pictures
 from pipeline.data.prepare import (
     PictureError,
@@ -23,7 +27,7 @@ from pipeline.data.prepare import (
     without_warnings,
 )
 from pipeline.data.sources import Labelled
-from pipeline.errors import InputError
+from pipeline.errors import InputError, IntegrityError
 
 CHUNK = 1 << 18  # bytes
 ALONE = 500  # images up to which other processes would take longer to start than to help
@@ -34,13 +38,15 @@ SIZES = 4  # sizes of images that are named
 
 @dataclass(frozen=True)
 class Pixels:
-    """The images that could be read, one after the other in a file."""
+    """The images that could be read, one after the other."""
 
-    path: Path
+    pieces: Callable[[], Iterator[NDArray[np.uint8]]]  # all of them, (M, *shape) at a time
     shape: tuple[int, ...]  # of an image: (height, width), or (height, width, 3) in colour
     healthy: NDArray[np.bool_]  # (N,) which of all images could be read
     digests: NDArray[np.uint64]  # (N,) the same for the same pixels; 0 for one that is broken
     broken: list[str]  # a line for each of the first ones that could not be read
+    task: Task  # how they are decoded
+    spread: bool  # whether that is done on a cluster
 
     def tell_broken(self, stream: TextIO) -> None:
         """Says which pictures could not be read, if any."""
@@ -50,18 +56,31 @@ class Pixels:
             lines = _and_more(self.broken, count)
             print(f"left out {what}:", *lines, sep="\n  ", file=stream)
 
-    def chunks(self, positions: NDArray[np.intp]) -> Iterator[NDArray[np.uint8]]:
-        """Images at `positions` among all, in ascending order."""
+    def divided(self, among: Sequence[NDArray[np.intp]]) -> Iterator[list[NDArray[np.uint8]]]:
+        """The images piece by piece, those of each piece divided among several.
+
+        Args:
+            among: for each of them, the positions of its images among all, in ascending order.
+
+        Yields:
+            The next images of each.
+        """
+        rows = [self._rows(positions) for positions in among]
+        start = 0
+        for piece in self.pieces():
+            end = start + len(piece)
+            bounds = [np.searchsorted(own, (start, end)) for own in rows]
+            yield [
+                piece[own[first:last] - start]
+                for own, (first, last) in zip(rows, bounds, strict=True)
+            ]
+            start = end
+
+    def _rows(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of the images that could be read are at `positions` among all."""
         wanted = np.zeros(len(self.healthy), np.bool_)
         wanted[positions] = True
-        rows = np.flatnonzero(wanted[self.healthy])
-        size = int(np.prod(self.shape))
-        count = max(1, CHUNK // size)
-        with self.path.open("rb") as file:
-            for start in range(0, int(self.healthy.sum()), count):
-                content = np.fromfile(file, np.uint8, count * size).reshape(-1, *self.shape)
-                first, last = np.searchsorted(rows, (start, start + count))
-                yield content[rows[first:last] - start]
+        return np.flatnonzero(wanted[self.healthy])
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,7 @@ class _ColourFoundError(Exception):
 
 
 def decode_into(
-    path: Path,
+    path: Path | None,
     labelled: Labelled,
     *,
     size: Literal["common"] | int | Sequence[int],
@@ -94,10 +113,10 @@ def decode_into(
     recipe: Recipe,
     broken: Literal["refuse", "skip"],
 ) -> Pixels:
-    """Decodes all images into a new file.
+    """Decodes all images into a new file, or twice: to look at them all, and when they are needed.
 
     Args:
-        path: the file.
+        path: the file; None to take time instead of room for the pixels of all images.
         labelled: the images.
         size: their height and width, or common: what all have.
         channels: 1 for grey, 3 for colour, or auto: colour if any image is in colour.
@@ -119,7 +138,7 @@ def decode_into(
         refuse_colour=channels == "auto" and not first.colour,
     )
     alone = labelled.total <= ALONE or (first.decoded and first.size == (height, width))
-    processes = 1 if alone else _cores()
+    processes = 1 if alone else CLUSTER if tasks.address() else _cores()
     try:
         pixels, found = _decode_into(path, labelled, task, processes)
     except _ColourFoundError:
@@ -140,25 +159,56 @@ def _cores() -> int:
 
 
 def _decode_into(
-    path: Path, labelled: Labelled, task: Task, processes: int
+    path: Path | None, labelled: Labelled, task: Task, processes: int
 ) -> tuple[Pixels, _Found]:
     healthy = np.zeros(labelled.total, np.bool_)
     digests = np.zeros(labelled.total, np.uint64)
     found = _Found()
     start = 0
-    with path.open("wb") as file:
-        for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
+    first = replace(task, keep=path is not None)
+    with path.open("wb") if path else nullcontext() as file:
+        for decoded in decode_all(labelled.chunks(), first, labelled.total, processes):
             if decoded.colour:
                 raise _ColourFoundError
             end = start + len(decoded.healthy)
             healthy[start:end] = decoded.healthy
             digests[start:end][decoded.healthy] = decoded.digests
-            file.write(np.ascontiguousarray(decoded.pixels).data)
+            if file:
+                file.write(np.ascontiguousarray(decoded.pixels).data)
             found.sizes += decoded.sizes
             found.broken = (found.broken + decoded.broken)[:SHOWN]
             start = end
-    how = task.preparation
-    return Pixels(path, how.shape, healthy, digests, found.broken), found
+    shape = task.preparation.shape
+    if path:
+        pieces = partial(_from_file, path, shape)
+    else:
+        pieces = partial(_decoded_again, labelled, task, processes, digests[healthy])
+    spread = processes == CLUSTER
+    return Pixels(pieces, shape, healthy, digests, found.broken, task, spread), found
+
+
+def _from_file(path: Path, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
+    size = math.prod(shape)
+    count = max(1, CHUNK // size)
+    with path.open("rb") as file:
+        while len(content := np.fromfile(file, np.uint8, count * size)):
+            yield content.reshape(-1, *shape)
+
+
+def _decoded_again(
+    labelled: Labelled, task: Task, processes: int, digests: NDArray[np.uint64]
+) -> Iterator[NDArray[np.uint8]]:
+    """The images that could be read, whose `digests` must be what they were."""
+    start = 0
+    for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
+        end = start + len(decoded.pixels)
+        if not np.array_equal(decoded.digests, digests[start:end]):
+            raise IntegrityError(
+                f"{labelled.parts[0].source}: images have changed while they were read; run dvc "
+                f"repro when nothing writes there any more"
+            )
+        yield decoded.pixels
+        start = end
 
 
 def _refuse_broken(pixels: Pixels) -> None:

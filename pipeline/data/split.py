@@ -1,16 +1,17 @@
 """Labelled images: how they are held out, and how they are stored."""
 
+import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifacts import json_bytes
-from pipeline.errors import InputError
+from pipeline.data.store import LOCAL, MANIFEST, Part, PartsWriter, RemoteImages
+from pipeline.errors import InputError, PipelineError
 
 IMAGES, LABELS, ABOUT = "images.npy", "labels.npy", "about.json"
 
@@ -30,27 +31,56 @@ class Split:
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     @property
+    def remote(self) -> bool:
+        """Whether the images are in a store, and `images` reads them there when asked for some."""
+        return self._in_store() is not None
+
+    @property
+    def failure(self) -> PipelineError | None:
+        """Why images could not be read from a store, for whom the error itself did not reach."""
+        stored = self._in_store()
+        return None if stored is None else stored.failure
+
+    def digest(self) -> str:
+        """The SHA-256 of all that training reads. In a store, of the parts' SHA-256 instead."""
+        about = (self.images.shape, self.class_names, self.largest_pixel)
+        digest = hashlib.sha256(repr(about).encode())
+        stored = self._in_store()
+        if stored is not None:
+            digest.update("".join(part.sha256 for part in stored.manifest.parts).encode())
+        else:
+            digest.update(self.images.data)
+        digest.update(self.labels.data)
+        return digest.hexdigest()
+
+    def _in_store(self) -> RemoteImages | None:
+        return self.images if isinstance(self.images, RemoteImages) else None
+
+    @property
     def about(self) -> dict[str, Any]:
         """What a model keeps of the images that it learned from."""
         return _about(self.class_names, self.largest_pixel, self.prepare)
 
     def save(self, folder: Path) -> None:
         """Writes images.npy, labels.npy and about.json into a new `folder`."""
-        writer = SplitWriter(folder)
-        writer.write_images(self.images.shape, [self.images])
-        writer.write_labels(self.labels, len(self.class_names))
-        writer.write_about(self.class_names, self.largest_pixel, self.prepare)
+        writer = SplitWriter(folder, self.images.shape)
+        writer.add(self.images)
+        writer.finish(self.labels, self.class_names, self.largest_pixel, self.prepare)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads what `save` wrote; the images are mapped into memory, read-only.
+        """Reads what `SplitWriter` wrote.
+
+        The images are mapped into memory, read-only; those in a store are read when asked for.
 
         Raises:
-            InputError: `folder` is missing or damaged.
+            InputError: `folder` is missing or damaged, or the store does not let us in.
+            NetworkError: the store cannot be reached.
+            IntegrityError: it lacks images.
         """
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            images = np.load(folder / IMAGES, mmap_mode="r")
+            images = _images(folder)
             labels = np.load(folder / LABELS)
             names, largest = tuple(about["class_names"]), int(about["largest_pixel"])
             return cls(images, labels, names, largest, about["prepare"])
@@ -58,35 +88,74 @@ class Split:
             raise InputError(f"{folder}: cannot be read ({error})") from error
 
 
+def _images(folder: Path) -> NDArray[np.uint8]:
+    if not (folder / MANIFEST).exists():
+        images: NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
+        return images
+    return cast(
+        "NDArray[np.uint8]", RemoteImages.load(folder)
+    )  # as far as anything here uses an array
+
+
 class SplitWriter:
     """Writes a split piece by piece, for `Split.load` to read."""
 
-    def __init__(self, folder: Path) -> None:
-        """Into a new `folder`."""
-        folder.mkdir()
-        self.folder = folder
-
-    def write_images(self, shape: tuple[int, ...], chunks: Iterable[NDArray[np.uint8]]) -> None:
-        """Writes images.npy.
+    def __init__(self, folder: Path, shape: tuple[int, ...], url: str = LOCAL) -> None:
+        """Writes into a new `folder`.
 
         Args:
-            shape: (N, height, width) or (N, height, width, 3).
-            chunks: the images in order, N in all.
+            folder: for all but the images, and for them, too, if they are local.
+            shape: of all images, (N, height, width) or (N, height, width, 3).
+            url: of the store where the images go, into a folder called like `folder`; or local.
         """
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        with (self.folder / IMAGES).open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for chunk in chunks:
-                file.write(np.ascontiguousarray(chunk).data)
+        folder.mkdir()
+        self.folder = folder
+        self.images: _ImagesFile | PartsWriter = (
+            _ImagesFile(folder / IMAGES, shape) if url == LOCAL else PartsWriter(url, folder, shape)
+        )
 
-    def write_labels(self, labels: NDArray[np.integer[Any]], classes: int) -> None:
-        """Writes labels.npy, in the smallest type that has a value for each class."""
-        np.save(self.folder / LABELS, labels.astype(np.min_scalar_type(classes - 1)))
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Writes the next images, (M, height, width) or (M, height, width, 3)."""
+        self.images.add(images)
 
-    def write_about(self, class_names: tuple[str, ...], largest_pixel: int, prepare: str) -> None:
-        """Writes about.json, see the fields of `Split`."""
+    def append(self, part: Part, digests: NDArray[np.uint64]) -> None:
+        """Takes note of a part with the next images, which is in the store already."""
+        if not isinstance(self.images, PartsWriter):
+            raise TypeError("local images are in no parts")
+        self.images.append(part, digests)
+
+    def finish(
+        self,
+        labels: NDArray[np.integer[Any]],
+        class_names: tuple[str, ...],
+        largest_pixel: int,
+        prepare: str,
+    ) -> None:
+        """Writes the rest, once all images have been added; see the fields of `Split`.
+
+        The labels, (N,), are stored in the smallest type that has a value for each class.
+        """
+        self.images.close()
+        np.save(self.folder / LABELS, labels.astype(np.min_scalar_type(len(class_names) - 1)))
         about = _about(class_names, largest_pixel, prepare)
         (self.folder / ABOUT).write_bytes(json_bytes(about))
+
+
+class _ImagesFile:
+    """Writes images.npy piece by piece."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.file = path.open("wb")
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Writes the next images."""
+        self.file.write(np.ascontiguousarray(images).data)
+
+    def close(self) -> None:
+        """Completes the file."""
+        self.file.close()
 
 
 def _about(class_names: tuple[str, ...], largest_pixel: int, prepare: str) -> dict[str, Any]:

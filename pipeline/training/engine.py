@@ -83,6 +83,7 @@ def fit(
 
     Raises:
         TrainingError: the loss is no longer finite.
+        PipelineError: images in a store cannot be read.
     """
     compiled = suits_xla(network)
     stream = RandomStream(seed, optimizer)
@@ -116,7 +117,7 @@ def fit(
     done = len(history.get("loss", []))
     if done == epochs:
         return history
-    with nullcontext() if compiled else deterministic_kernels():
+    with nullcontext() if compiled else deterministic_kernels(), reading(train, validation):
         added: keras.callbacks.History = model.fit(
             data,
             initial_epoch=done,
@@ -144,6 +145,21 @@ def deterministic_kernels() -> Iterator[None]:
         yield
     finally:
         disable_op_determinism()
+
+
+@contextmanager
+def reading(*splits: Split) -> Iterator[None]:
+    """For a block in which TensorFlow reads images.
+
+    Raises:
+        PipelineError: some cannot be read; TensorFlow itself says so in many lines.
+    """
+    try:
+        yield
+    except tf.errors.OpError:
+        for failure in filter(None, (split.failure for split in splits)):
+            raise failure from None
+        raise
 
 
 def suits_xla(network: keras.Model) -> bool:
@@ -270,7 +286,15 @@ def batches(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf
         )
 
     starts = tf.data.Dataset.range(0, order.shape[0], batch_size)
-    return without_autotune(starts.map(read).prefetch(READ_AHEAD))
+    return without_autotune(starts.map(read, at_once(split)).prefetch(READ_AHEAD))
+
+
+def at_once(split: Split) -> int | None:
+    """How many batches of `split` to read at once; each waits for a store, in a thread of its own.
+
+    None stands for one after the other.
+    """
+    return READ_AHEAD if split.remote else None
 
 
 def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,14 +1,19 @@
-"""A model file applied to images, and what it says of itself."""
+"""A model file applied to images, here or on a cluster, and what it says of itself."""
 
 import json
+import math
+import tempfile
 import zipfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import tasks
+from pipeline.data.store import RemoteImages
 from pipeline.errors import InputError, IntegrityError
 from pipeline.training import backend
 
@@ -53,6 +58,8 @@ def input_shape(model: Path) -> tuple[int, ...]:
 def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[NDArray[np.float64]]:
     """The model's logits for `images`, part by part, because all may not fit in memory.
 
+    If RAY_ADDRESS names a cluster, its nodes compute them, in the same batches.
+
     Args:
         model: a `.keras` file, raw pixels to logits.
         images: raw pixels, (N, height, width) or (N, height, width, 3).
@@ -65,8 +72,37 @@ def predict(model: Path, images: NDArray[np.uint8], classes: int) -> Iterator[ND
         InputError: there is no model, it cannot be read, it takes other images, or it has been made
             for another number of classes.
         IntegrityError: its outputs are not finite.
+        PipelineError: images in a store cannot be read, or the cluster does not answer.
     """
-    return outputs(load(model, images.shape[1:]), images, classes, str(model))
+    network = load(model, images.shape[1:])
+    if not tasks.address():
+        return outputs(network, images, classes, str(model))
+    return tasks.in_order(_score, _batches(images), model.read_bytes(), classes, str(model))
+
+
+def _batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """The images of each batch; if they are in a store, what reads them there."""
+    batch = backend.images_at_once(images.shape[1:])
+    for start in range(0, len(images), batch):
+        stop = min(start + batch, len(images))
+        if isinstance(images, RemoteImages):
+            yield images.section(start, stop)
+        else:
+            yield np.array(images[start:stop])
+
+
+def _score(images: NDArray[np.uint8], model: bytes, classes: int, name: str) -> NDArray[np.float64]:
+    """The logits for the images of a batch, of a model that has come from another machine."""
+    (logits,) = outputs(_received(model, images.shape[1:]), images, classes, name)
+    return logits
+
+
+@lru_cache(maxsize=1)
+def _received(model: bytes, shape: tuple[int, ...]) -> "keras.Model":
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        path.write_bytes(model)
+        return load(path, shape)
 
 
 def outputs(
@@ -74,7 +110,7 @@ def outputs(
 ) -> Iterator[NDArray[np.float64]]:
     """The same of a network that `load` returned; `name` is what messages call it."""
     batch = backend.images_at_once(images.shape[1:])
-    of_a_batch = batch * (images[:1].nbytes + classes * np.dtype(np.float64).itemsize)
+    of_a_batch = batch * (math.prod(images.shape[1:]) + classes * np.dtype(np.float64).itemsize)
     step = batch * max(1, PART // of_a_batch)
     for start in range(0, len(images), step):
         found = network.predict(images[start : start + step], batch_size=batch, verbose=0)

@@ -24,7 +24,14 @@ from pipeline.data.split import Split
 from pipeline.training import backend
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
-from pipeline.training.engine import READ_AHEAD, deterministic_kernels, suits_xla, without_autotune
+from pipeline.training.engine import (
+    READ_AHEAD,
+    at_once,
+    deterministic_kernels,
+    reading,
+    suits_xla,
+    without_autotune,
+)
 from pipeline.training.layers import Shard, for_training
 from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
@@ -69,7 +76,7 @@ def fit(
         TrainingError: the loss is no longer finite; a worker was lost, or computes differently.
     """
     compiled = suits_xla(network)
-    with nullcontext() if compiled else deterministic_kernels():
+    with nullcontext() if compiled else deterministic_kernels(), reading(train, validation):
         training = Sharded(
             network,
             RandomStream(seed, optimizer, shards),
@@ -151,7 +158,7 @@ class Feed:
             return *read(tf.where(there, places, 0)), tf.cast(there, tf.float32)
 
         numbers = tf.data.Dataset.range(shape[0])
-        self.data = without_autotune(numbers.map(examples).prefetch(READ_AHEAD))
+        self.data = without_autotune(numbers.map(examples, at_once(split)).prefetch(READ_AHEAD))
 
     def read(self, places: NDArray[np.int32]) -> Iterator[Examples]:
         """The examples at `places[0]`, `places[1]`, ..., as positions in the split or NOBODY."""

@@ -115,6 +115,7 @@ def test_a_cluster_that_does_not_answer(nodes: Cluster) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.nightly
 def test_a_failure_is_not_repeated_and_says_why(nodes: Cluster) -> None:
     nodes.project.commit("Not pushed")
     code, out, errors = nodes.run("experiments.sweep", "dataset.name=mnist")

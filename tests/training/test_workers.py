@@ -105,6 +105,16 @@ def test_dvc_repro_starts_the_workers(workspace: Workspace) -> None:
     assert workspace.read(*RESULTS) == model
 
 
+def test_what_the_page_says_to_try(workspace: Workspace) -> None:
+    page = (REPOSITORY / "docs/clusters.md").read_text()
+    (block,) = re.findall(r"^```sh\n(dvc exp run.*?)^```", page, re.DOTALL | re.MULTILINE)
+    first, second = block.splitlines()
+    assert "Running stage 'train'" in workspace.run(*first.split()).stdout
+    target = second.removeprefix("make ").split()
+    said = workspace.run("make", "-o", ".venv/.ready", "-o", "params.schema.json", *target).stdout
+    assert "Stage 'train' didn't change, skipping" in said
+
+
 def test_a_worker_that_is_stopped_ends_with_the_launcher(workspace: Workspace) -> None:
     workspace.set("train.shards", 2)
     workspace.set("train.epochs", 10_000)

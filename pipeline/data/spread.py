@@ -1,0 +1,119 @@
+"""The parts of a store, each decoded and written by a task on a cluster.
+
+A part has images of one split, which lie among those of the others. So a task gets the pictures of
+its part alone, wherever they lie, and no picture is sent twice.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import tasks
+from pipeline.data.decode import Task, decode
+from pipeline.data.digests import digests_of
+from pipeline.data.parts import Chunk, carried, selected
+from pipeline.data.pixels import Pixels
+from pipeline.data.sources import Labelled
+from pipeline.data.store import Part, put, rows_of_a_part
+from pipeline.errors import IntegrityError
+
+LEVELS = 256  # of a pixel
+
+Positions = NDArray[np.intp]  # of images, among all of the dataset
+
+
+class Made(NamedTuple):
+    """What a task says of the part that it has written."""
+
+    split: str
+    part: Part
+    digests: NDArray[np.uint64]  # (rows,)
+    levels: NDArray[np.int64]  # (256,) how many pixels have each value
+
+
+class Wanted(NamedTuple):
+    """What a task needs."""
+
+    split: str
+    number: int  # of the part
+    chunks: list[Chunk]  # its images
+
+
+def parts(
+    store: str, labelled: Labelled, pixels: Pixels, splits: Mapping[str, Positions]
+) -> Iterator[Made]:
+    """Has the parts of all splits written.
+
+    Args:
+        store: the URL.
+        labelled: the images.
+        pixels: what is known of them once they have been looked at.
+        splits: the images of each split, in ascending order.
+
+    Yields:
+        Each part, split by split, in order.
+
+    Raises:
+        IntegrityError: an image is not what it was when it was looked at.
+        PipelineError: the store or the cluster cannot be used.
+    """
+    done = dict.fromkeys(splits, 0)  # images
+    wanted = _wanted(labelled, pixels.shape, splits)
+    for made in tasks.in_order(make, wanted, pixels.task, store):
+        start = done[made.split]
+        done[made.split] += made.part.rows
+        positions = splits[made.split][start : done[made.split]]
+        if not np.array_equal(made.digests, pixels.digests[positions]):
+            raise IntegrityError(
+                f"{labelled.parts[0].source}: images have changed while they were read; run dvc "
+                f"repro when nothing writes there any more"
+            )
+        yield made
+
+
+def make(wanted: Wanted, task: Task, store: str) -> Made:
+    """Decodes the images of a part, and writes it into a store. Runs on a node."""
+    images = np.concatenate([decode(chunk, task).pixels for chunk in wanted.chunks])
+    part = put(store, f"{wanted.split}/images-{wanted.number:05}", images)
+    levels = np.bincount(images.reshape(-1), minlength=LEVELS)
+    return Made(wanted.split, part, digests_of(images), levels)
+
+
+def _wanted(
+    labelled: Labelled, shape: tuple[int, ...], splits: Mapping[str, Positions]
+) -> Iterator[Wanted]:
+    for split, positions in splits.items():
+        rows = rows_of_a_part((len(positions), *shape))
+        for number, chunks in enumerate(grouped(chosen(labelled.chunks(), positions), rows)):
+            yield Wanted(split, number, [carried(chunk) for chunk in chunks])
+
+
+def chosen(chunks: Iterable[Chunk], positions: Positions) -> Iterator[Chunk]:
+    """Of chunk after chunk, the images at `positions` among all, which ascend."""
+    start = 0
+    for chunk in chunks:
+        end = start + len(chunk)
+        first, last = np.searchsorted(positions, (start, end))
+        if first < last:
+            yield selected(chunk, (positions[first:last] - start).tolist())
+        start = end
+
+
+def grouped(chunks: Iterable[Chunk], count: int) -> Iterator[list[Chunk]]:
+    """The same images in groups of `count`, but for the last one."""
+    group: list[Chunk] = []
+    room = count
+    for chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            end = min(len(chunk), start + room)
+            group.append(selected(chunk, range(start, end)))
+            room -= end - start
+            start = end
+            if not room:
+                yield group
+                group, room = [], count
+    if group:
+        yield group
