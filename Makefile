@@ -93,7 +93,7 @@ repro: setup ## Rerun the stages whose inputs changed: dvc repro
 
 train-workers: setup ## Train on workers of this machine: make train-workers N=4
 	@python -m pipeline.preflight
-	TRAIN_LAUNCHER='python -m pipeline.launch --workers '$(call value_of,N) dvc repro
+	TRAIN_LAUNCHER='python -m pipeline.launch --workers '$(if $(value N),$(call value_of,N),2) dvc repro
 	@echo
 	@python -m pipeline.summary
 

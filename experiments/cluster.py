@@ -4,10 +4,7 @@ Their commits come back by way of the git remote, their outputs by DVC's default
 soon as it has ended. Ray repeats what lost its machine; what failed is not repeated.
 """
 
-import logging
 import os
-import signal
-import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,13 +16,12 @@ from experiments import logs, node, results, sets
 from experiments.progress import Display, Watch
 from experiments.remotes import Remote
 from pipeline.artifacts import write_files
-from pipeline.errors import InputError, NetworkError
+from pipeline.errors import InputError
 from pipeline.records import one_line
 from pipeline.repository import git
+from pipeline.tasks import connected
 
 LOOK = 2  # seconds between two looks at what runs
-ANSWER = 5  # seconds within which a cluster accepts a connection
-ASKED = "5"  # times that Ray asks a cluster who it is, a second each
 GRACE = 20  # seconds for cancelled experiments to remove their clones
 RETRIES = 3  # of an experiment whose machine was lost
 HANDED_ON = ("DATASET_MIRROR", "GIT_AUTHOR_", "GIT_COMMITTER_")  # variables, or how they begin
@@ -83,7 +79,11 @@ def run(
         NetworkError: the cluster does not answer.
     """
     remote = Remote(settings.git_remote)
-    with _connected(settings) as ray, remote.offering() as ref, Display("connecting") as display:
+    with (
+        connected(settings.address) as ray,
+        remote.offering() as ref,
+        Display("connecting") as display,
+    ):
         room = _room(ray, settings)
         tasks = _Tasks(ray, settings, remote, ref)
         watch = Watch(epochs, tasks.latest, min(room, at_once or room))
@@ -212,82 +212,6 @@ class _Tasks:
                 for task in self.pending:
                     self.ray.cancel(task)
                 self.ray.wait([*self.pending], num_returns=len(self.pending), timeout=GRACE)
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[Any]:
-    """The module `ray`, connected to the cluster during the block.
-
-    Raises:
-        InputError: Ray is not installed, or the cluster does not let us in.
-        NetworkError: it does not answer.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_NUM_REDIS_GET_RETRIES"] = ASKED
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise InputError("ray is not installed, which RAY_ADDRESS needs; make extras") from error
-    _check_answers(settings.address)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with _hushed():
-            ray.init(settings.address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except ray.exceptions.AuthenticationError as error:
-        raise InputError(
-            f"RAY_ADDRESS={settings.address}: there is no token here; put the cluster's into "
-            f"RAY_AUTH_TOKEN, or set RAY_AUTH_MODE=disabled if it has none"
-        ) from error
-    except ConnectionError as error:
-        raise InputError(
-            f"RAY_ADDRESS={settings.address}: answers, but does not let us in; it is no Ray "
-            f"cluster, or has another token: RAY_AUTH_TOKEN is the one that `ray get-auth-token` "
-            f"prints on its head"
-        ) from error
-    except Exception as error:  # Ray raises what it likes, such as RuntimeError for a version
-        raise InputError(
-            f"RAY_ADDRESS={settings.address}: {one_line(error)}; make setup extras gives all nodes "
-            f"the same packages, ray start on this machine makes it one of them"
-        ) from error
-    signal.signal(signal.SIGTERM, before)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Drops what is written to standard error, as Ray's native code does at every attempt."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _check_answers(address: str) -> None:
-    """Checks that something accepts connections.
-
-    Raises:
-        InputError: `address` is none.
-        NetworkError: nothing does.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"RAY_ADDRESS={address}: expected HOST:PORT, such as head:6379")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
-    except (OSError, OverflowError) as error:
-        raise NetworkError(
-            f"RAY_ADDRESS={address}: does not answer ({one_line(error)}); "
-            f"start the cluster's head there: ray start --head (docs/clusters.md)"
-        ) from error
 
 
 def _room(ray: Any, settings: Settings) -> int:  # noqa: ANN401, untyped

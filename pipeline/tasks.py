@@ -71,7 +71,10 @@ def connected(address: str, **options: Any) -> Iterator[Any]:  # noqa: ANN401, o
             f"another token: RAY_AUTH_TOKEN is the one that `ray get-auth-token` prints on its head"
         ) from error
     except Exception as error:  # Ray raises what it likes, such as RuntimeError for a version
-        raise InputError(f"{ADDRESS}={address}: {one_line(error)}") from error
+        raise InputError(
+            f"{ADDRESS}={address}: {one_line(error)}; make setup extras gives all nodes the same "
+            f"packages, ray start on this machine makes it one of them"
+        ) from error
     signal.signal(signal.SIGTERM, before)
     try:
         yield ray

@@ -55,10 +55,14 @@ class Watch:
         try:
             if self.server:
                 self.server.settimeout(CONNECT)
-                for _ in range(self.cluster.count - 1):
+                while len(self.ranks) < self.cluster.count - 1:
                     link, _ = self.server.accept()
                     link.settimeout(CONNECT)
-                    self._add(link, int.from_bytes(link.recv(RANK_SIZE, socket.MSG_WAITALL)))
+                    rank = int.from_bytes(link.recv(RANK_SIZE, socket.MSG_WAITALL))
+                    if rank in {*range(1, self.cluster.count)} - {*self.ranks.values()}:
+                        self._add(link, rank)
+                    else:  # it is no worker
+                        link.close()
                 self.server.close()
             else:
                 link = socket.create_connection((host, port), CONNECT)

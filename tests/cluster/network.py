@@ -62,6 +62,24 @@ def machines(count: int, rate: str = "", delay: str = "") -> Iterator[list[Machi
                 _ip("netns", "delete", name)
 
 
+def lose_packets(machine: Machine, percent: int) -> None:
+    """Drops a share of what arrives at a machine, at random.
+
+    The test is skipped where there is no nftables.
+    """
+    rule = f"numgen random mod 100 < {percent} drop;"
+    table = (
+        f"table inet lossy {{\nchain input {{\ntype filter hook input priority 0;\n{rule}\n}}\n}}\n"
+    )
+    if not shutil.which("nft"):
+        pytest.skip("nothing drops packets (nftables)")
+    done = subprocess.run(
+        machine.command("nft", "-f", "-"), input=table, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"this kernel drops no packets (nftables): {done.stderr.strip()}")
+
+
 def kill(processes: Sequence[int]) -> None:
     """Kills `processes` on the spot."""
     for process in processes:

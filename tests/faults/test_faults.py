@@ -17,6 +17,7 @@ from tests.faults import (
     parameters,
     processes,
     surroundings,
+    workers,
 )
 from tests.faults.fault import OUTPUTS, Fault, run_shell
 from tests.support import REPOSITORY, Workspace
@@ -32,6 +33,7 @@ KINDS = {
     "Models": models,
     "Export": exports,
     "git, the gate, the report and the card": gate,
+    "Several workers": workers,
     "The environment": surroundings,
 }
 FAULTS = {fault.what: fault for kind in KINDS.values() for fault in kind.FAULTS}
