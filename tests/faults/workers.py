@@ -6,9 +6,7 @@ from tests.faults.fault import Fault, nightly, setting, shell, steps
 
 LAUNCH = "python -m pipeline.launch --workers 2"
 TRAIN = "python -m pipeline.train"
-TRAINING = (
-    "until ls .pipeline/checkpoints/*.checkpoint > /dev/null 2>&1; do sleep 1; done"  # for an epoch
-)
+AN_EPOCH = "until ls .pipeline/checkpoints/*.checkpoint > /dev/null 2>&1; do sleep 1; done"
 AS_BEFORE = shell("rm -rf other; git checkout --quiet HEAD params.yaml")
 LONG = setting(train__shards=2, train__epochs=10_000)
 COPY = "mkdir other; git archive HEAD | tar x -C other; cp -r data/processed other/data; "
@@ -35,7 +33,7 @@ def _another(what: str, change: str, line: str) -> Fault:
 FAULTS = [
     Fault(
         "train: one of 2 workers is killed",
-        _on_the_second(f"({TRAINING}; kill -9 $$) &"),
+        _on_the_second(f"({AN_EPOCH}; kill -9 $$) &"),
         5,
         "ended; run it again; it resumes after the last finished epoch",
         LONG,
@@ -44,7 +42,7 @@ FAULTS = [
     nightly(
         Fault(
             "train: one of 2 workers is stopped, and silent for 20 s",
-            _on_the_second(f"({TRAINING}; kill -STOP $$) &"),
+            _on_the_second(f"({AN_EPOCH}; kill -STOP $$) &"),
             5,
             "was silent for 20 s; run it again; it resumes after the last finished epoch",
             LONG,
