@@ -209,9 +209,10 @@ def _check(params: Train, training: Split, validation: Split, cluster: Cluster) 
             f"{len(training.labels)} training images where train.drop_last is true"
         )
     if params.shards % cluster.count:
+        numbers = [str(1 << power) for power in range(params.shards.bit_length())]
         raise InputError(
-            f"train.shards: found {params.shards} in {paths.PARAMS}, expected a power of two that "
-            f"is a multiple of the {cluster.count} workers"
+            f"found {cluster.count} workers, expected {' or '.join(numbers)}, as train.shards is "
+            f"{params.shards} in {paths.PARAMS}"
         )
 
 
@@ -314,9 +315,10 @@ def _launch(launcher: str) -> NoReturn:
         command = [*shlex.split(launcher), *stage]
         os.execvpe(command[0], command, environment)  # noqa: S606, no shell
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
             f"{LAUNCHER}: found {launcher!r}, expected a command that runs the one after it on "
-            f"every worker ({error})"
+            f"every worker ({reason})"
         ) from error
 
 

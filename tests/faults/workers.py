@@ -72,8 +72,7 @@ FAULTS = [
         "train: more workers than train.shards",
         f"{LAUNCH} {TRAIN}",
         2,
-        "train.shards: found 1 in params.yaml, expected a power of two that is a multiple of the 2"
-        " workers",
+        "found 2 workers, expected 1, as train.shards is 1 in params.yaml",
     ),
     Fault(
         "train: TF_CONFIG is no JSON",
