@@ -492,7 +492,7 @@ def _opened(store: str) -> tuple[Any, str]:
     except ValueError as error:
         raise RefusedError(
             f"{store}: found no store of this kind ({one_line(error)}), expected "
-            f"s3://BUCKET/FOLDER or file:///FOLDER"
+            f"s3://BUCKET/FOLDER or file:///FOLDER as preprocess.store"
         ) from error
     return files, str(root).rstrip("/")
 

@@ -140,6 +140,35 @@ except InputError as error:
 """
 
 
+OTHERWISE = """
+import os
+from pipeline.cluster import cluster_of
+cluster = cluster_of(os.environ)
+from pipeline.training import backend
+backend.start()
+import keras
+import tensorflow as tf
+from pipeline.errors import TrainingError
+from pipeline.training.workers import Workers
+workers = Workers(cluster)
+workers.meet({"data": 1})
+rank = float(workers.rank)
+parts = [tf.constant([[1.0, 2.0], [3.0, 4.0]]) * (1 + rank), tf.constant(rank)]
+print(*[part.numpy().tolist() for part in workers.add_up(parts)])
+try:
+    workers.compare_state([keras.Variable(float(workers.rank == 2))], 0)
+except TrainingError as error:
+    print(error)
+"""
+
+
+def test_one_that_computes_differently_is_named(workspace: Workspace) -> None:
+    launch = ("python", "-m", "pipeline.launch", "--workers", "4")
+    sums, said = workspace.run(*launch, "python", "-c", OTHERWISE).stdout.splitlines()
+    assert sums == "[[10.0, 20.0], [30.0, 40.0]] 6.0"  # 1 + 2 + 3 + 4 times; 0 + 1 + 2 + 3
+    assert re.match(r"worker 2 \(.*\) has other weights than worker 0 .* after epoch 1", said)
+
+
 def alone(*addresses: str) -> str:
     """What the first worker at `addresses` says while there are no others."""
     result = subprocess.run(
