@@ -50,7 +50,7 @@ def main(options: argparse.Namespace) -> None:
     from pipeline.training import engine, shards
     from pipeline.training.models import MODELS
     from pipeline.training.optimizers import make_loss
-    from pipeline.training.workers import ALL, Tensors, Workers
+    from pipeline.training.workers import ALL, Tensors, Workers, packed, unpacked
 
     class AllReduce(Workers):
         """Adds up in the order that follows from the number of workers."""
@@ -59,7 +59,7 @@ def main(options: argparse.Namespace) -> None:
             if self.count == 1:
                 return parts
             flat = tf.raw_ops.CollectiveReduceV2(
-                input=tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0),
+                input=packed(parts),
                 group_size=self.count,
                 group_key=ALL,
                 instance_key=next(self.exchanges),
@@ -68,8 +68,7 @@ def main(options: argparse.Namespace) -> None:
                 final_op="Id",
                 communication_hint="ring",
             )
-            split = tf.split(flat, [part.shape.num_elements() for part in parts])
-            return [tf.reshape(a, b.shape) for a, b in zip(split, parts, strict=True)]
+            return unpacked(flat, parts)
 
     began: list[tuple[float, int]] = []
     ended: list[tuple[float, int]] = []

@@ -53,11 +53,7 @@ def main(options: argparse.Namespace) -> None:
         InputError: there is none to compare.
     """
     images = sets.committed()
-    if images["preprocess.validation"] == "test":
-        raise InputError(
-            "preprocess.validation is test, and the test images choose nothing; "
-            "set it to a share of the training images, such as 0.1, and commit"
-        )
+    sets.check_may_choose(images)
     experiments = list(results.finished().values())
     best = ranked([*results.committed(), *experiments], options.metric, images)
     others = len(experiments) - sum(one.name != results.COMMITTED for _, one in best)

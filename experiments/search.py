@@ -183,11 +183,7 @@ def check(base: sets.Flat, where: space.Space) -> None:
     Raises:
         InputError: they cannot, or the test images would choose.
     """
-    if base["preprocess.validation"] == "test":
-        raise InputError(
-            "preprocess.validation is test, and the test images choose nothing; "
-            "set it to a share of the training images, such as 0.1, and commit"
-        )
+    sets.check_may_choose(base)
     for key in sets.IMAGES:
         if key in where:
             raise InputError(

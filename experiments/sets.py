@@ -90,6 +90,19 @@ def here() -> Flat:
     return values(read_file(paths.PARAMS), str(paths.PARAMS))
 
 
+def check_may_choose(params: Flat) -> None:
+    """Checks that the validation images of `params` may choose between experiments.
+
+    Raises:
+        InputError: they are the test images.
+    """
+    if params["preprocess.validation"] == "test":
+        raise InputError(
+            "preprocess.validation is test, and the test images choose nothing; "
+            "set it to a share of the training images, such as 0.1, and commit"
+        )
+
+
 def changes(wanted: Flat, given: Flat) -> list[str]:
     """The arguments of `dvc exp run` that turn a params.yaml with what is `given` into `wanted`."""
     return [

@@ -202,13 +202,29 @@ def _decoded_again(
     start = 0
     for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
         end = start + len(decoded.pixels)
-        if not np.array_equal(decoded.digests, digests[start:end]):
-            raise IntegrityError(
-                f"{labelled.parts[0].source}: images have changed while they were read; run dvc "
-                f"repro when nothing writes there any more"
-            )
+        check_unchanged(labelled, decoded.digests, digests[start:end])
         yield decoded.pixels
         start = end
+
+
+def check_unchanged(
+    labelled: Labelled, found: NDArray[np.uint64], expected: NDArray[np.uint64]
+) -> None:
+    """Checks that images are what they were when they were looked at first.
+
+    Args:
+        labelled: all images.
+        found: (M,) digests of some, now.
+        expected: (M,) what they were.
+
+    Raises:
+        IntegrityError: one is not.
+    """
+    if not np.array_equal(found, expected):
+        raise IntegrityError(
+            f"{labelled.parts[0].source}: images have changed while they were read; run dvc "
+            f"repro when nothing writes there any more"
+        )
 
 
 def _refuse_broken(pixels: Pixels) -> None:

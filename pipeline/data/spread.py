@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from pipeline import tasks
 from pipeline.data.decode import Task, decode
-from pipeline.data.digests import digests_of
 from pipeline.data.parts import Chunk, carried, selected
-from pipeline.data.pixels import Pixels
+from pipeline.data.pixels import Pixels, check_unchanged
 from pipeline.data.sources import Labelled
 from pipeline.data.store import Part, put, rows_of_a_part
-from pipeline.errors import IntegrityError
 
 LEVELS = 256  # of a pixel
 
@@ -65,20 +63,18 @@ def parts(
         start = done[made.split]
         done[made.split] += made.part.rows
         positions = splits[made.split][start : done[made.split]]
-        if not np.array_equal(made.digests, pixels.digests[positions]):
-            raise IntegrityError(
-                f"{labelled.parts[0].source}: images have changed while they were read; run dvc "
-                f"repro when nothing writes there any more"
-            )
+        check_unchanged(labelled, made.digests, pixels.digests[positions])
         yield made
 
 
 def make(wanted: Wanted, task: Task, store: str) -> Made:
     """Decodes the images of a part, and writes it into a store. Runs on a node."""
-    images = np.concatenate([decode(chunk, task).pixels for chunk in wanted.chunks])
+    decoded = [decode(chunk, task) for chunk in wanted.chunks]
+    images = np.concatenate([one.pixels for one in decoded])
     part = put(store, f"{wanted.split}/images-{wanted.number:05}", images)
     levels = np.bincount(images.reshape(-1), minlength=LEVELS)
-    return Made(wanted.split, part, digests_of(images), levels)
+    digests = np.concatenate([one.digests for one in decoded])
+    return Made(wanted.split, part, digests, levels)
 
 
 def _wanted(

@@ -276,17 +276,23 @@ def batches(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf
     """Batches of `split`, images and labels, in the `order`, (N,) int32, it has when read."""
 
     def read(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(
-            lambda indices: (split.images[indices], split.labels[indices]),
-            [order[start : start + batch_size]],
-            (tf.uint8, split.labels.dtype),
-        )
-        return tf.ensure_shape(images, (None, *split.images.shape[1:])), tf.ensure_shape(
-            labels, (None,)
-        )
+        return stored(split, order[start : start + batch_size])
 
     starts = tf.data.Dataset.range(0, order.shape[0], batch_size)
     return without_autotune(starts.map(read, at_once(split)).prefetch(READ_AHEAD))
+
+
+def stored(split: Split, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The images and labels at `places`, int32 of any shape, read from where they are stored."""
+    images, labels = tf.numpy_function(
+        lambda indices: (split.images[indices], split.labels[indices]),
+        [places],
+        (tf.uint8, split.labels.dtype),
+    )
+    return (
+        tf.ensure_shape(images, (*places.shape, *split.images.shape[1:])),
+        tf.ensure_shape(labels, places.shape),
+    )
 
 
 def at_once(split: Split) -> int | None:

@@ -14,6 +14,7 @@ SC 2023) and VirtualFlow (Or, Zhang and Freedman, MLSys 2022).
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 
 import keras
 import numpy as np
@@ -29,6 +30,7 @@ from pipeline.training.engine import (
     at_once,
     deterministic_kernels,
     reading,
+    stored,
     suits_xla,
     without_autotune,
 )
@@ -91,9 +93,10 @@ def fit(
         listeners = [StopUnlessFinite(), *([save] if save else []), *callbacks]
         count = len(train.labels)
         usable = count - count % batch_size if drop_last else count
+        steps = math.ceil(usable / batch_size)
         batches = Feed(
             train,
-            divide(np.arange(usable, dtype=np.int32), batch_size, shards)[:, training.mine].shape,
+            (steps, len(training.mine), math.ceil(batch_size / shards)),
             streamed=streamed,
         )
         unseen = own_blocks(validation, shards, workers)
@@ -103,7 +106,7 @@ def fit(
                 listener.on_epoch_begin(epoch)
             order = epoch_order(count, epoch, seed)[:usable]
             own = divide(order, batch_size, shards)[:, training.mine]
-            values = training.epoch(batches.read(own), len(own))
+            values = training.epoch(batches.read(own), steps)
             scored = training.validate(blocks.read(unseen))
             values |= {f"val_{name}": value for name, value in scored.items()}
             workers.compare_state(training.variables, epoch)
@@ -172,18 +175,7 @@ def _reader(split: Split, *, streamed: bool) -> Callable[[tf.Tensor], tuple[tf.T
         images, labels = tf.constant(split.images), tf.constant(split.labels)
         return lambda places: (tf.gather(images, places), tf.gather(labels, places))
 
-    def read(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(
-            lambda indices: (split.images[indices], split.labels[indices]),
-            [places],
-            (tf.uint8, split.labels.dtype),
-        )
-        return (
-            tf.ensure_shape(images, (*places.shape, *split.images.shape[1:])),
-            tf.ensure_shape(labels, places.shape),
-        )
-
-    return read
+    return partial(stored, split)
 
 
 class Sharded:

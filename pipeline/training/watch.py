@@ -17,7 +17,7 @@ from pipeline.errors import NetworkError
 BEAT = 1.0  # seconds between two signs of life
 SILENCE = 20.0  # seconds without one after which a worker counts as lost
 CONNECT = 30.0  # seconds in which to connect to the first worker
-ALIVE, FINISHED, LOST = b"+.-"  # the first byte of a message; the rank follows on LOST
+ALIVE, FINISHED, LOST = b"+", b".", b"-"  # how a message begins; the rank follows on LOST
 RANK_SIZE = 4  # bytes
 
 
@@ -78,7 +78,7 @@ class Watch:
     def finish(self) -> None:
         """Ends the watch: from now on a worker may end."""
         self.over.set()
-        self._say(bytes([FINISHED]))
+        self._say(FINISHED)
         for link in self.ranks:
             link.close()
 
@@ -102,20 +102,20 @@ class Watch:
                     if now - heard > SILENCE:
                         self._lose(self.ranks[link], f"was silent for {SILENCE:.0f} s")
                 if now - said >= BEAT:
-                    self._say(bytes([ALIVE]))
+                    self._say(ALIVE)
                     said = now
 
     def _hear(self, link: socket.socket) -> None:
         """Reads a message."""
         try:
             kind = link.recv(1)
-            if kind == bytes([LOST]):
+            if kind == LOST:
                 rank = int.from_bytes(link.recv(RANK_SIZE, socket.MSG_WAITALL))
                 self._lose(rank, "was lost")
         except OSError:
             kind = b""
         self.heard[link] = time.monotonic()
-        if kind == bytes([FINISHED]):
+        if kind == FINISHED:
             del self.heard[link]
         elif not kind:
             self._lose(self.ranks[link], "ended")
@@ -125,7 +125,7 @@ class Watch:
         if self.loss or self.over.is_set():
             return
         self.loss = f"{self.cluster.name(rank)} {how}"
-        self._say(bytes([LOST]) + rank.to_bytes(RANK_SIZE))
+        self._say(LOST + rank.to_bytes(RANK_SIZE))
         self.on_loss(self.loss)
 
     def _say(self, message: bytes) -> None:

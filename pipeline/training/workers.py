@@ -115,9 +115,8 @@ class Workers:
         """
         if self.count == 1:
             return parts
-        flat = tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
-        sizes = [part.shape.num_elements() for part in parts]
-        piece = tf.pad(flat, [(0, -sum(sizes) % self.count)])
+        flat = packed(parts)
+        piece = tf.pad(flat, [(0, -flat.shape[0] % self.count)])
         for level in range(self.count.bit_length() - 1):
             low = self.rank & ~(1 << level)  # the lower rank of the pair
             pair = (low, low | 1 << level)
@@ -128,11 +127,7 @@ class Workers:
             piece = halves[upper] + received
         pieces = self.gather(piece)
         order = [_reversed_bits(place, self.count) for place in range(self.count)]
-        total = tf.reshape(tf.gather(pieces, order), [-1])[: sum(sizes)]
-        return [
-            tf.reshape(values, part.shape)
-            for values, part in zip(tf.split(total, sizes), parts, strict=True)
-        ]
+        return unpacked(tf.reshape(tf.gather(pieces, order), [-1])[: flat.shape[0]], parts)
 
     def share_state(
         self, variables: Sequence[keras.Variable], history: dict[str, list[float]]
@@ -140,12 +135,13 @@ class Workers:
         """Assigns the first worker's values of `variables` on all others; returns its `history`."""
         if self.count == 1:
             return history
-        state = State([variable.numpy() for variable in variables], history)
-        content = self._broadcast(state.to_bytes())
-        if self.rank:
-            state = State.from_bytes(content)
-            for variable, value in zip(variables, state.variables, strict=True):
-                variable.assign(value)
+        if self.rank == 0:
+            state = State([variable.numpy() for variable in variables], history)
+            self._broadcast(state.to_bytes())
+            return history
+        state = State.from_bytes(self._broadcast(b""))
+        for variable, value in zip(variables, state.variables, strict=True):
+            variable.assign(value)
         return state.history
 
     def compare_state(self, variables: Sequence[keras.Variable], epoch: int) -> None:
@@ -252,6 +248,17 @@ class Workers:
         """Ends all exchange, in which another thread may wait."""
         self.noticed.set()
         context.context().abort_collective_ops(tf.errors.UNAVAILABLE, "a worker was lost")
+
+
+def packed(parts: Tensors) -> tf.Tensor:
+    """All values of `parts`, of any shapes, one after the other: (n,)."""
+    return tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
+
+
+def unpacked(flat: tf.Tensor, parts: Tensors) -> Tensors:
+    """The reverse of `packed`: the values of `flat`, (n,), in the shapes of `parts`."""
+    values = tf.split(flat, [part.shape.num_elements() for part in parts])
+    return [tf.reshape(some, part.shape) for some, part in zip(values, parts, strict=True)]
 
 
 def _serve(cluster: Cluster) -> None:
