@@ -1,11 +1,13 @@
-"""Machines of a network that is not there: network namespaces on one bridge, with no way out."""
+"""Machines of a network that is not there: network namespaces, with no way out."""
 
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +31,7 @@ class Machine:
 
 
 @contextmanager
-def machines(count: int, rate: str = "", delay: str = "") -> Iterator[list[Machine]]:
+def machines(count: int, rate: str = "", delay: float | None = None) -> Iterator[list[Machine]]:
     """Machines that reach each other and nothing else; what runs there at the end is killed.
 
     The test is skipped where there is no root or no iproute2, or the kernel cannot do it.
@@ -37,29 +39,25 @@ def machines(count: int, rate: str = "", delay: str = "") -> Iterator[list[Machi
     Args:
         count: how many.
         rate: what each sends at most, in words of tc, such as 1gbit; no limit if empty.
-        delay: of each packet, likewise, such as 1ms; needs the kernel's netem.
+        delay: of each packet, in milliseconds. A relay outside the kernel does it, even if it is 0,
+            for which this needs /dev/net/tun and a C compiler; without, there is a bridge.
     """
     if os.geteuid() or not shutil.which("ip") or not shutil.which("tc"):
         pytest.skip("network namespaces need root and iproute2")
     prefix = f"t{os.getpid()}"
-    bridge = f"{prefix}-0"
     made = [Machine(f"{prefix}-{number}", ADDRESS.format(number)) for number in range(1, count + 1)]
-    try:
-        try:
-            _ip("netns", "add", bridge)
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no network namespaces: {error.stderr.strip()}")
-        _ip("-n", bridge, "link", "add", "br0", "type", "bridge")
-        _ip("-n", bridge, "link", "set", "br0", "up")
-        for number, machine in enumerate(made, start=1):
-            _join(machine, bridge, f"p{number}")
-            _shape(machine, rate, delay)
+    with ExitStack() as stack:
+        for machine in made:
+            stack.enter_context(_namespace(machine.namespace))
+        stack.enter_context(_bridge(f"{prefix}-0", made) if delay is None else _relay(made, delay))
+        for machine in made:
+            here = ("-n", machine.namespace)
+            _ip(*here, "link", "set", "lo", "up")
+            _ip(*here, "address", "add", f"{machine.address}/24", "dev", "eth0")
+            _ip(*here, "link", "set", "eth0", "up")
+            if rate:
+                _limit(machine, rate)
         yield made
-    finally:
-        for name in [machine.namespace for machine in made] + [bridge]:
-            with suppress(subprocess.CalledProcessError):
-                kill([*map(int, _ip("netns", "pids", name).split())])
-                _ip("netns", "delete", name)
 
 
 def lose_packets(machine: Machine, percent: int) -> None:
@@ -87,34 +85,64 @@ def kill(processes: Sequence[int]) -> None:
             os.kill(process, 9)
 
 
-def _join(machine: Machine, bridge: str, port: str) -> None:
-    """Makes a namespace, with a cable to the bridge."""
-    here = ("-n", machine.namespace)
-    _ip("netns", "add", machine.namespace)
-    _ip(*here, "link", "set", "lo", "up")
-    _ip(*here, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", bridge)
-    _ip(*here, "address", "add", f"{machine.address}/24", "dev", "eth0")
-    _ip(*here, "link", "set", "eth0", "up")
-    _ip("-n", bridge, "link", "set", port, "master", "br0", "up")
+@contextmanager
+def _namespace(name: str) -> Iterator[None]:
+    """A network namespace; what runs there at the end is killed."""
+    try:
+        _ip("netns", "add", name)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespaces: {error.stderr.strip()}")
+    try:
+        yield
+    finally:
+        kill([*map(int, _ip("netns", "pids", name).split())])
+        _ip("netns", "delete", name)
 
 
-def _shape(machine: Machine, rate: str, delay: str) -> None:
+@contextmanager
+def _bridge(name: str, connected: Sequence[Machine]) -> Iterator[None]:
+    """Connects eth0 of the machines by a bridge in a namespace of its own."""
+    with _namespace(name):
+        _ip("-n", name, "link", "add", "br0", "type", "bridge")
+        _ip("-n", name, "link", "set", "br0", "up")
+        for number, machine in enumerate(connected, start=1):
+            cable = ("eth0", "type", "veth", "peer", "name", f"p{number}", "netns", name)
+            _ip("-n", machine.namespace, "link", "add", *cable)
+            _ip("-n", name, "link", "set", f"p{number}", "master", "br0", "up")
+        yield
+
+
+@contextmanager
+def _relay(connected: Sequence[Machine], delay: float) -> Iterator[None]:
+    """Connects eth0 of the machines by a switch that delays by so many milliseconds."""
+    compiler = shutil.which("cc")
+    if not compiler or not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        pytest.skip("nothing delays packets: this needs /dev/net/tun and a C compiler")
+    names = [machine.namespace for machine in connected]
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{folder}/relay"
+        source = Path(__file__).with_name("relay.c")
+        subprocess.run((compiler, "-O2", "-o", program, source), check=True)
+        command = (program, str(round(1000 * delay)), *names)
+        started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with started as relay:
+        assert relay.stdout
+        if not relay.stdout.readline():
+            raise RuntimeError(f"the relay ended [{relay.wait()}]")
+        yield
+
+
+def _limit(machine: Machine, rate: str) -> None:
     """Limits what a machine sends."""
-    parent = ["root"]
-    if delay:
-        done = _tc(machine, *parent, "handle", "1:", "netem", "delay", delay)
-        if done.returncode:
-            pytest.skip(f"this kernel delays no packets (netem): {done.stderr.strip()}")
-        parent = ["parent", "1:"]
-    if rate:
-        done = _tc(machine, *parent, "tbf", "rate", rate, "burst", "1mb", "latency", "50ms")
-        if done.returncode:
-            pytest.skip(f"this kernel limits no rate (tbf): {done.stderr.strip()}")
-
-
-def _tc(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
-    command = machine.command("tc", "qdisc", "add", "dev", "eth0", *words)
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    limit = ("root", "tbf", "rate", rate, "burst", "1mb", "latency", "50ms")
+    done = subprocess.run(
+        machine.command("tc", "qdisc", "add", "dev", "eth0", *limit),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"this kernel limits no rate (tbf): {done.stderr.strip()}")
 
 
 def _ip(*words: str) -> str:

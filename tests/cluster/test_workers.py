@@ -15,15 +15,20 @@ TRAIN = ("python", "-E", "-m", "pipeline.train")
 
 
 @pytest.mark.nightly
-def test_a_network_that_loses_packets_changes_nothing(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("delay", "lost"), [(None, 2), (5.0, 0), (1.0, 2)], ids=["loses", "delays", "loses and delays"]
+)
+def test_a_bad_network_changes_nothing(
+    workspace: Workspace, delay: float | None, lost: int
+) -> None:
     workspace.set("train.shards", 4)
     workspace.run(*TRAIN)
     alone = workspace.read(*RESULTS)
     for path in RESULTS:
         (workspace.root / path).unlink()
-    with machines(4, rate="100mbit") as place:
+    with machines(4, "100mbit", delay) as place:
         for machine in place:
-            lose_packets(machine, 2)
+            lose_packets(machine, lost)
         cluster = {"worker": [f"{machine.address}:2222" for machine in place]}
         workers = []
         for rank, machine in enumerate(place):
