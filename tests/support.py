@@ -55,7 +55,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "benchmarks.photos": (".",),
     "benchmarks.ablation": (".",),
     "benchmarks.gate_power": (),
-    "benchmarks.worker": (".", "--way", "whole"),
+    "benchmarks.worker": (".", "--ways", "whole"),
     "benchmarks.workers": (".",),
 }
 
