@@ -5,19 +5,17 @@ long as the arithmetic. Here one call is one epoch: the images stay in memory as
 program, compiled by XLA, receives the order in which to visit them, gathers each batch and takes a
 step.
 
-Two kinds of training take another path, with the same steps in the same order: networks with
-convolutions, for which XLA is slow on a CPU, run the same program on TensorFlow's own kernels; and
-images that do not fit in memory are read from disk batch by batch.
+Images that do not fit in memory take another path, with the same steps in the same order: they are
+read from disk batch by batch.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.python.framework.config import disable_op_determinism
 
 from pipeline.data.split import Split
 from pipeline.training import backend
@@ -29,14 +27,6 @@ from pipeline.training.randomness import RandomStream, epoch_order
 
 STREAMED_STEPS = 32  # batches from the disk per call
 READ_AHEAD = 8  # batches
-
-CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-)
 
 
 def fit(
@@ -85,9 +75,8 @@ def fit(
         TrainingError: the loss is no longer finite.
         PipelineError: images in a store cannot be read.
     """
-    compiled = suits_xla(network)
     stream = RandomStream(seed, optimizer)
-    network = for_training(network, stream, compiled=compiled)
+    network = for_training(network, stream)
     shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
     model: BatchModel
     if streamed:
@@ -108,7 +97,7 @@ def fit(
         optimizer=optimizer,
         loss=loss,
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=compiled,
+        jit_compile=True,
         steps_per_execution=STREAMED_STEPS if streamed else 1,
     )
     optimizer.build(model.trainable_variables)  # before tracing, which would otherwise happen twice
@@ -117,7 +106,7 @@ def fit(
     done = len(history.get("loss", []))
     if done == epochs:
         return history
-    with nullcontext() if compiled else deterministic_kernels(), reading(train, validation):
+    with reading(train, validation):
         added: keras.callbacks.History = model.fit(
             data,
             initial_epoch=done,
@@ -135,19 +124,6 @@ def fit(
 
 
 @contextmanager
-def deterministic_kernels() -> Iterator[None]:
-    """Makes TensorFlow's own kernels deterministic in the block.
-
-    TensorFlow compiles nothing by XLA meanwhile, and has no public name for switching it off again.
-    """
-    tf.config.experimental.enable_op_determinism()
-    try:
-        yield
-    finally:
-        disable_op_determinism()
-
-
-@contextmanager
 def reading(*splits: Split) -> Iterator[None]:
     """For a block in which TensorFlow reads images.
 
@@ -160,14 +136,6 @@ def reading(*splits: Split) -> Iterator[None]:
         for failure in filter(None, (split.failure for split in splits)):
             raise failure from None
         raise
-
-
-def suits_xla(network: keras.Model) -> bool:
-    """Whether XLA runs `network` fast on a CPU: it does unless there are convolutions."""
-    return all(
-        suits_xla(layer) if isinstance(layer, keras.Model) else not isinstance(layer, CONVOLUTIONS)
-        for layer in network.layers
-    )
 
 
 def model_variables(model: "BatchModel") -> list[keras.Variable]:

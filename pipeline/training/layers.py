@@ -3,24 +3,31 @@
 They are for training only. The network that is saved keeps Keras's own layers.
 """
 
-import math
-
 import keras
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
+from pipeline.training.images import BatchNormalization, Convolution, MaxPooling, ReLU, Shard
 from pipeline.training.randomness import PLACES, RandomStream
+
+SLOW = (  # in XLA on a CPU
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.SeparableConv2D,
+)
 
 
 def for_training(
-    network: keras.Model, stream: RandomStream, *, compiled: bool, shard: "Shard | None" = None
+    network: keras.Model, stream: RandomStream, shard: Shard | None = None
 ) -> keras.Model:
     """A copy of `network` that shares its weights, with faster layers.
 
     Args:
         network: is left as it is.
         stream: of the random numbers that dropout draws.
-        compiled: whether it will run in an XLA program, which `Dense` needs.
         shard: the one that will go through it, if a batch is divided.
     """
     places = iter(range(PLACES))
@@ -28,13 +35,18 @@ def for_training(
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if type(layer) is keras.layers.Dropout:
             return Dropout(layer.rate, stream, next(places))
-        if type(layer) is keras.layers.Dense and compiled:
+        if type(layer) is keras.layers.Dense:
             return Dense(layer)
-        if type(layer) is keras.layers.BatchNormalization and shard:
+        if BatchNormalization.stands_for(layer):
             return BatchNormalization(layer, shard)
+        for stand_in in (Convolution, MaxPooling, ReLU):
+            if stand_in.stands_for(layer):
+                return stand_in(layer)
+        if isinstance(layer, SLOW):
+            print(f"{layer.name}: a {type(layer).__name__} of these settings trains slowly")
         return layer
 
-    return keras.models.clone_model(network, clone_function=replace)
+    return keras.models.clone_model(network, clone_function=replace, recursive=True)
 
 
 class Dropout(keras.layers.Layer):
@@ -93,58 +105,3 @@ def product(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
         return tf.matmul(upstream, kernel, transpose_b=True), tf.matmul(transposed, upstream)
 
     return tf.matmul(inputs, kernel), gradient
-
-
-class Shard:
-    """The part of a batch that goes through a network, and the moments that layers find in it."""
-
-    def __init__(self) -> None:
-        self.layers: list[BatchNormalization] = []  # in the order in which they are called
-        self.moments: list[tf.Tensor] = []  # of each two, (channels,), times the number of images
-
-    def begin(self, there: tf.Tensor) -> None:
-        """A new shard, with images where `there`, (size,), is 1.0, and nothing where it is 0.0."""
-        self.there = there
-        self.layers.clear()
-        self.moments.clear()
-
-    def update_moving(self, means: list[tf.Tensor]) -> None:
-        """Updates the moving statistics by the `means` of `moments` over all images of a batch."""
-        for layer, mean, variance in zip(self.layers, means[::2], means[1::2], strict=True):
-            layer.update_moving(mean, variance)
-
-
-class BatchNormalization(keras.layers.Layer):
-    """A `keras.layers.BatchNormalization` of the images of a shard, without those that are padding.
-
-    It leaves its moving statistics as they are: all shards of a batch change them together.
-    """
-
-    def __init__(self, layer: keras.layers.BatchNormalization, shard: Shard) -> None:
-        super().__init__()
-        self.layer = layer
-        self.shard = shard
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`inputs`, (size, ..., channels), normalized."""
-        if not training:
-            return self.layer(inputs, training=False)
-        axes = list(range(len(inputs.shape) - 1))
-        there = tf.reshape(self.shard.there, (-1, *[1] * len(axes)))
-        images = tf.reduce_sum(self.shard.there)
-        values = tf.maximum(images, 1) * math.prod(inputs.shape[1:-1])  # of a channel
-        mean = tf.reduce_sum(inputs * there, axes) / values
-        variance = tf.reduce_sum(tf.square(inputs - mean) * there, axes) / values
-        self.shard.layers.append(self)
-        self.shard.moments.extend((mean * images, variance * images))
-        return keras.ops.batch_normalization(
-            inputs, mean, variance, -1, self.layer.beta, self.layer.gamma, self.layer.epsilon
-        )
-
-    def update_moving(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
-        """Moves the moving statistics towards those of a batch, (channels,) each."""
-        for moving, new in (
-            (self.layer.moving_mean, mean),
-            (self.layer.moving_variance, variance),
-        ):
-            moving.assign(moving * self.layer.momentum + new * (1 - self.layer.momentum))

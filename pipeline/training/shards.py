@@ -13,7 +13,6 @@ SC 2023) and VirtualFlow (Or, Zhang and Freedman, MLSys 2022).
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import keras
@@ -28,18 +27,18 @@ from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.engine import (
     READ_AHEAD,
     at_once,
-    deterministic_kernels,
     reading,
     stored,
-    suits_xla,
     without_autotune,
 )
-from pipeline.training.layers import Shard, for_training
+from pipeline.training.images import Shard
+from pipeline.training.layers import for_training
 from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
 from pipeline.training.workers import Workers
 
 NOBODY = -1  # stands for an image where a shard has fewer than its size
+SUMMANDS = 4  # in a program that adds up: two in each would be slower
 TOTALS = 3  # the last sums over shards: of the losses, of correct answers, of images
 
 Examples = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # images, labels, and 1.0 where there is an image
@@ -77,8 +76,7 @@ def fit(
     Raises:
         TrainingError: the loss is no longer finite; a worker was lost, or computes differently.
     """
-    compiled = suits_xla(network)
-    with nullcontext() if compiled else deterministic_kernels(), reading(train, validation):
+    with reading(train, validation):
         training = Sharded(
             network,
             RandomStream(seed, optimizer, shards),
@@ -86,7 +84,6 @@ def fit(
             class_weights,
             loss=loss,
             workers=workers,
-            compiled=compiled,
         )
         save = SaveCheckpoint(checkpoint, training.variables) if checkpoint else None
         history = workers.share_state(training.variables, save.restore() if save else {})
@@ -190,10 +187,9 @@ class Sharded:
         *,
         loss: keras.losses.Loss,
         workers: Workers,
-        compiled: bool,
     ) -> None:
         self.shard = Shard()
-        self.network = for_training(network, stream, compiled=compiled, shard=self.shard)
+        self.network = for_training(network, stream, self.shard)
         self.stream = stream
         self.optimizer = stream.optimizer
         self.augmentation = augmentation
@@ -206,14 +202,11 @@ class Sharded:
         def program(function: Callable[..., object]) -> tf.types.experimental.PolymorphicFunction:
             """One that is compiled by itself, whatever calls it, so that its results agree."""
             apart = {"_noinline": True}
-            return tf.function(function, jit_compile=compiled, experimental_attributes=apart)
+            return tf.function(function, jit_compile=True, experimental_attributes=apart)
 
         self.steps = tf.function(self._steps)
         self.gradient = program(self._gradient)
         self.add = program(_tree)
-        # At once: each in a program of its own is slower, and TensorFlow by itself would add up
-        # more than two in another order.
-        self.summands = 4 if compiled else 2
         self.apply = program(self._apply)
         self.test = program(self._test)
 
@@ -258,7 +251,7 @@ class Sharded:
             if count == 1:
                 shard = [part[first] for part in examples]
                 return list(self.gradient(*shard, tf.constant(self.mine[first])))
-            share = max(1, count // self.summands)
+            share = max(1, count // SUMMANDS)
             return list(self.add([tree(first + n, share) for n in range(0, count, share)]))
 
         return self.workers.add_up(tree(0, len(self.mine)))

@@ -6,10 +6,9 @@ from functools import cache
 import keras
 import numpy as np
 import pytest
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from pipeline.training.augment import Augmentation
-from pipeline.training.engine import fit, suits_xla
+from pipeline.training.engine import fit
 from pipeline.training.models import cnn, mlp
 from pipeline.training.optimizers import make_loss
 from pipeline.training.randomness import epoch_order
@@ -186,29 +185,3 @@ def test_it_learns() -> None:
     )
     assert history["val_accuracy"][-1] > 0.95
     assert history["loss"][-1] < history["loss"][0] / 2
-
-
-def test_a_network_without_convolutions_is_compiled_after_one_with_them() -> None:
-    pixels = [keras.Input((4, 4), dtype="uint8"), keras.layers.Reshape((4, 4, 1))]
-    layers = [keras.layers.Conv2D(1, 3), keras.layers.Flatten(), keras.layers.Dense(2)]
-    convolutional = keras.Sequential([*pixels, keras.layers.Rescaling(1 / 255), *layers])
-    fit(
-        convolutional,
-        images(20),
-        images(10),
-        optimizer=keras.optimizers.SGD(),
-        loss=LOSS,
-        epochs=1,
-        batch_size=20,
-        seed=0,
-        callbacks=[],
-    )
-    assert not is_op_determinism_enabled()
-
-
-def test_xla_is_for_networks_without_convolutions() -> None:
-    dense = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
-    convolutional = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 3)])
-    assert suits_xla(dense)
-    assert not suits_xla(convolutional)
-    assert not suits_xla(keras.Sequential([keras.Input((4, 4, 1)), convolutional]))
