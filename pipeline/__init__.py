@@ -27,6 +27,7 @@ import what is below them and never a stage:
 `errors`      what can go wrong, and the exit codes
 `artifacts`   encoders with stable bytes, writers of whole files
 `records`     the tables and formats of a run: their columns and readers
+`machine`     the cores and the memory that a process may use
 `cluster`     which processes share a training
 `lock`        dvc.lock, and whether files are what it recorded
 `repository`  git and DVC

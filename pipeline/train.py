@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import paths
+from pipeline import machine, paths
 from pipeline.artifacts import json_bytes, keras_bytes, write_files
 from pipeline.cluster import VARIABLE, Cluster, cluster_of
 from pipeline.data.split import Split
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LAUNCHER = "TRAIN_LAUNCHER"  # an environment variable: the command that starts all workers
 FEW_STEPS = 500  # of Keras's moving averages, in which the initial value then still has 0.7%
-MEMORY_SHARE = 0.25  # of the machine's memory: a larger training set is read from disk
+MEMORY_SHARE = 0.25  # of the memory: a larger training set is read from disk
 
 
 class Trained(NamedTuple):
@@ -126,7 +126,7 @@ def train(
             drop_last=params.drop_last,
             augmentation=Augmentation(**augment.model_dump()),
             class_weights=class_weights(params, training),
-            streamed=training.remote or training.images.nbytes > MEMORY_SHARE * backend.memory(),
+            streamed=training.remote or training.images.nbytes > MEMORY_SHARE * machine.memory(),
             callbacks=[progress],
             checkpoint=checkpoint,
         )

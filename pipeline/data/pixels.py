@@ -1,7 +1,6 @@
 """The pixels of all images of a dataset, decoded in bounded memory."""
 
 import math
-import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Literal, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import tasks
+from pipeline import machine, tasks
 from pipeline.data.decode import CLUSTER, Task, decode_all
 from pipeline.data.parts import ArrayChunk, Chunk, Pictures
 from pipeline.data.prepare import (
@@ -138,7 +137,7 @@ def decode_into(
         refuse_colour=channels == "auto" and not first.colour,
     )
     alone = labelled.total <= ALONE or (first.decoded and first.size == (height, width))
-    processes = 1 if alone else CLUSTER if tasks.address() else _cores()
+    processes = 1 if alone else CLUSTER if tasks.address() else machine.cores()
     try:
         pixels, found = _decode_into(path, labelled, task, processes)
     except _ColourFoundError:
@@ -149,13 +148,6 @@ def decode_into(
     if not task.resize:
         _check_sizes(found.sizes, labelled)
     return pixels
-
-
-def _cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _decode_into(

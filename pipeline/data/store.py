@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import machine
 from pipeline.artifacts import json_bytes
 from pipeline.data.digests import digests_of
 from pipeline.errors import InputError, IntegrityError, NetworkError, PipelineError, listed
@@ -37,7 +38,7 @@ LOCAL = "local"  # what preprocess.store says for no store
 MANIFEST, DIGESTS = "images.json", "digests.npy"
 
 PART = 1 << 25  # bytes of the images in a part, at most: one request each way
-KEPT = 1 / 16  # of the machine's memory: parts of a split that are kept there
+KEPT = 1 / 16  # of the memory: parts of a split that are kept there
 AT_ONCE = 4  # parts that are uploaded, or wait for it
 GAP = 1 << 14  # bytes between two ranges up to which one request takes both
 MOST = 1 << 23  # bytes of a request
@@ -250,9 +251,8 @@ class RemoteImages:
             OSError, ValueError, LookupError, TypeError: those are missing or damaged.
             PipelineError: the store cannot be reached, or lacks a part.
         """
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         digests = np.load(folder / DIGESTS, mmap_mode="r")
-        images = cls(Manifest.load(folder / MANIFEST), digests, room=int(KEPT * memory))
+        images = cls(Manifest.load(folder / MANIFEST), digests, room=int(KEPT * machine.memory()))
         images.check()
         return images
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline import machine
+
 # Environment variables that would change results or end a training early. All are dropped: a list
 # of those that exist would be out of date with the next TensorFlow.
 DECIDING = ("AUTOGRAPH_", "DNNL_", "DTENSOR_", "KERAS_", "MLIR_", "ONEDNN_", "TF2_", "TF_", "XLA_")
@@ -46,28 +48,16 @@ def start() -> None:
 
     tf.get_logger().setLevel("ERROR")  # it warns of the third training in a process
     # One thread adds up in another order than several do; two are the fewest that agree with more.
-    tf.config.threading.set_intra_op_parallelism_threads(max(2, _processors()))
+    tf.config.threading.set_intra_op_parallelism_threads(max(2, machine.cores()))
     keras.config.set_dtype_policy("float32")  # a notebook may have imported Keras before
     keras.config.set_image_data_format("channels_last")
     keras.config.set_max_epochs(None)
     keras.config.set_max_steps_per_epoch(None)
 
 
-def _processors() -> int:
-    """How many this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def images_at_once(shape: tuple[int, ...]) -> int:
     """How many images of `shape` to score in a batch: fewer of large ones, for want of memory."""
     return max(1, min(MOST_IMAGES, MOST_VALUES // math.prod(shape)))
-
-
-def memory() -> int:
-    """The machine's memory in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def processor() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import machine
 from pipeline.data import pixels
 from pipeline.data.decode import Task, decode, decode_all
 from pipeline.data.parts import ArrayChunk, BytesChunk, Chunk
@@ -77,7 +78,7 @@ def test_any_number_of_processes_makes_the_same_bytes(
     folder = folder_of_noise(tmp_path, 300)
     results = []
     for processes in (1, 2, 3):
-        monkeypatch.setattr(pixels, "_cores", lambda processes=processes: processes)
+        monkeypatch.setattr(machine, "cores", lambda processes=processes: processes)
         read(folder, size=[12, 9])
         results.append(processed(folder))
     assert len(results[0]) == 9
