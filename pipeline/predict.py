@@ -176,7 +176,7 @@ def main(options: argparse.Namespace) -> int:
         images = inputs.read(
             options.locations,
             model.preparation,
-            scratch=Path(folder, "pixels"),
+            scratch=Path(folder),
             split=options.split,
         )
         answers = classify(model, images)

@@ -1,6 +1,7 @@
 """Stage 2: the images decoded, and split into training, validation and test images."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,22 @@ from numpy.typing import NDArray
 
 from pipeline import paths
 from pipeline.artifacts import json_bytes, remove, replacing_folder, write_files
-from pipeline.data import files, sources, spread
+from pipeline.data import columns, files, sources, spread
 from pipeline.data.datasets import Dataset, find, verified
+from pipeline.data.digests import alike
 from pipeline.data.handwriting import SIDE
-from pipeline.data.pixels import Pixels, decode_into
+from pipeline.data.pixels import BITS, LEVELS, Pixels, decode_into, levels_of
 from pipeline.data.prepare import Recipe
 from pipeline.data.sources import LEFT_OUT, Labelled
 from pipeline.data.split import SplitWriter, stratified
-from pipeline.data.spread import LEVELS, Positions
 from pipeline.data.store import LOCAL, RefusedError, reach
 from pipeline.errors import InputError, NetworkError, PipelineError, listed
 from pipeline.params import Params, Preprocess
 from pipeline.program import run_stage
+
+TRAIN, VALIDATION, TEST = BITS.values()
+
+Labels = NDArray[np.integer[Any]]
 
 
 def preprocess(
@@ -51,25 +56,25 @@ def preprocess(
         found = files.files_of(dataset.location, raw)
         labelled = sources.read(found, dataset)
         with replacing_folder(processed) as folder:
-            scratch = folder / "pixels"
+            scratch = folder / "scratch"
+            scratch.mkdir()
             pixels = decode_into(
-                scratch if params.store == LOCAL else None,
+                scratch,
                 labelled,
+                keep=params.store == LOCAL,
                 size=size,
                 channels=channels,
                 recipe=recipe,
                 broken=params.broken,
             )
             pixels.tell_broken(sys.stdout)
-            if labelled.format != "folder":  # whose pictures are checked one by one
-                found.check()
             splits = _splits(labelled, pixels, params)
-            duplicates = _duplicates(splits, pixels)
-            if params.duplicates == "remove":
-                splits["train"] = _without_duplicates(splits, pixels)
+            duplicates = _duplicates(splits, pixels, remove=params.duplicates == "remove")
             description = _write(
                 folder, labelled, pixels, splits, recipe=recipe, store=params.store
             )
+            if labelled.format != "folder":  # whose pictures are checked one by one
+                found.check()
             remove(scratch)
     except (NetworkError, RefusedError):  # which the store alone raises
         raise
@@ -91,67 +96,82 @@ def _remedy(raw: Path, dataset: Dataset) -> str:
     return f"; delete {raw} and run dvc repro"
 
 
-def _splits(labelled: Labelled, pixels: Pixels, params: Preprocess) -> dict[str, Positions]:
-    """Which images are for training, for validation and for the test."""
+def _splits(labelled: Labelled, pixels: Pixels, params: Preprocess) -> NDArray[np.uint8]:
+    """(N,) for each of all images the sum of the BITS of the splits that it is in."""
     labels = labelled.all_labels
-    usable = pixels.healthy & (labels != LEFT_OUT)
-    _check_every_class(labels[usable], labelled, "image")
-    own: dict[str, list[Positions]] = {"train": [], "validation": [], "test": [], "all": []}
+    splits = np.zeros(len(labels), np.uint8)
     start = 0
     for part in labelled.parts:
-        end = start + len(part.labels)
-        own[part.split].append(start + np.flatnonzero(usable[start:end]))
-        start = end
-    nothing = np.empty(0, np.intp)
-    train = np.concatenate([nothing, *own["all"], *own["train"]])
-    test = np.concatenate([nothing, *own["test"]])
-    validation = np.concatenate([nothing, *own["validation"]])
-    if not len(test):
-        train, test = _hold_out(train, labels, params.test, params.seed, "test")
-        print(f"there are no test images, so preprocess.test holds out {len(test):,}")
+        splits[start : start + len(part.labels)] = BITS.get(part.split, TRAIN)
+        start += len(part.labels)
+    splits[pixels.unread] = 0
+    for piece in columns.pieces(len(labels)):
+        splits[piece][labels[piece] == LEFT_OUT] = 0
+    _check_every_class(_counts(splits, labelled, TRAIN | VALIDATION | TEST), labelled, "image")
+    if not _counts(splits, labelled, TEST).any():
+        count = _hold_out(splits, labelled, params.test, params.seed, "test")
+        print(f"there are no test images, so preprocess.test holds out {count:,}")
     if params.validation == "test":
-        validation = test
-    elif not len(validation):
-        train, validation = _hold_out(train, labels, params.validation, params.seed, "validation")
-    return {"train": np.sort(train), "validation": validation, "test": test}
+        splits &= TRAIN | TEST
+        splits |= (splits & TEST) // TEST * VALIDATION
+    elif not _counts(splits, labelled, VALIDATION).any():
+        _hold_out(splits, labelled, params.validation, params.seed, "validation")
+    return splits
 
 
 def _hold_out(
-    positions: Positions, labels: NDArray[np.int64], share: float, seed: int, key: str
-) -> tuple[Positions, Positions]:
-    """The positions that remain, and those that are held out, a share of each class."""
-    own = labels[positions]
-    count = int(share) if share >= 1 else round(share * len(own))
-    held_out = stratified(own, count, seed) if count < len(own) else None
-    everywhere = np.unique(own).tolist()
-    if (
-        held_out is None
-        or np.unique(own[held_out]).tolist() != everywhere
-        or np.unique(own[~held_out]).tolist() != everywhere
-    ):
+    splits: NDArray[np.uint8], labelled: Labelled, share: float, seed: int, key: str
+) -> int:
+    """Moves a share of each class from the training images to the split `key`; returns how many."""
+    own = _counts(splits, labelled, TRAIN)
+    total = int(own.sum())
+    count = int(share) if share >= 1 else round(share * total)
+
+    def candidates() -> Iterator[Labels]:
+        for piece in columns.pieces(len(splits)):
+            yield np.where(splits[piece] == TRAIN, labelled.all_labels[piece], LEFT_OUT)
+
+    held_out = stratified(candidates, count if count < total else 0, seed)
+    of_class = columns.class_counts([labelled.all_labels[held_out]], len(own))
+    if not ((of_class > 0) & (of_class < own))[own > 0].all():
         raise InputError(
-            f"params.yaml: preprocess.{key}: found {share}, which is {count:,} of {len(own):,} "
+            f"params.yaml: preprocess.{key}: found {share}, which is {count:,} of {total:,} "
             f"images; expected a number that leaves images of every class on both sides"
         )
-    return positions[~held_out], positions[held_out]
+    splits[held_out] = BITS[key]
+    return count
 
 
-def _duplicates(splits: dict[str, Positions], pixels: Pixels) -> dict[str, int]:
-    """How many images of one split are in another, too, to the pixel."""
+def _labels(splits: NDArray[np.uint8], labelled: Labelled, bits: int) -> Iterator[Labels]:
+    """The labels of the images in any of some splits, piece by piece."""
+    for piece in columns.pieces(len(splits)):
+        yield labelled.all_labels[piece][splits[piece] & bits > 0]
+
+
+def _counts(splits: NDArray[np.uint8], labelled: Labelled, bits: int) -> NDArray[np.intp]:
+    """(classes,) how many images of each are in any of some splits."""
+    return columns.class_counts(_labels(splits, labelled, bits), len(labelled.class_names))
+
+
+def _duplicates(splits: NDArray[np.uint8], pixels: Pixels, *, remove: bool) -> dict[str, int]:
+    """How many images of one split are in another, too, to the pixel.
+
+    Args:
+        splits: (N,) the bits of each image's splits.
+        pixels: of the images.
+        remove: whether to take training images out of `splits` that are in another.
+    """
     pairs = [("train", "test")]
-    if splits["validation"] is not splits["test"]:
+    if not (splits == VALIDATION | TEST).any():
         pairs += [("train", "validation"), ("validation", "test")]
-    digests = {name: pixels.digests[positions] for name, positions in splits.items()}
-    return {
-        f"{one}_in_{other}": int(np.isin(digests[one], digests[other]).sum())
-        for one, other in pairs
-    }
-
-
-def _without_duplicates(splits: dict[str, Positions], pixels: Pixels) -> Positions:
-    """The training images that are in no other split."""
-    train, others = splits["train"], np.concatenate([splits["validation"], splits["test"]])
-    return train[~np.isin(pixels.digests[train], pixels.digests[others])]
+    found = {f"{one}_in_{other}": 0 for one, other in pairs}
+    for positions, own, together in alike(pixels.digests, splits):
+        for one, other in pairs:
+            both = (own & BITS[one] > 0) & (together & BITS[other] > 0)
+            found[f"{one}_in_{other}"] += int(np.count_nonzero(both))
+        if remove:
+            splits[positions[(own == TRAIN) & (together != TRAIN)]] = 0
+    return found
 
 
 def _tell(duplicates: dict[str, int], params: Preprocess) -> None:
@@ -171,26 +191,23 @@ def _write(
     folder: Path,
     labelled: Labelled,
     pixels: Pixels,
-    splits: dict[str, Positions],
+    splits: NDArray[np.uint8],
     *,
     recipe: Recipe,
     store: str,
 ) -> dict[str, Any]:
     """Writes the splits, and returns what metrics/preprocess.json says of them."""
-    names, labels = labelled.class_names, labelled.all_labels
-    counts = {
-        name: np.bincount(labels[positions], minlength=len(names)).tolist()
-        for name, positions in splits.items()
-    }
-    _check_every_class(labels[splits["train"]], labelled, "training image")
+    names = labelled.class_names
+    counts = {name: _counts(splits, labelled, bit) for name, bit in BITS.items()}
+    _check_every_class(counts["train"], labelled, "training image")
     for name in ("validation", "test"):
-        without = [names[index] for index, count in enumerate(counts[name]) if not count]
+        without = [names[index] for index in np.flatnonzero(counts[name] == 0)]
         if without:
             print(f"{name}: no image of class {listed(without)}")
     levels = np.zeros(LEVELS, np.int64)  # how many pixels of the training images have each value
     writers = {
-        name: SplitWriter(folder / name, (len(positions), *pixels.shape), store)
-        for name, positions in splits.items()
+        name: SplitWriter(folder / name, (int(of_class.sum()), *pixels.shape), store)
+        for name, of_class in counts.items()
     }
     if pixels.spread and store != LOCAL:
         for made in spread.parts(store, labelled, pixels, splits):
@@ -198,26 +215,24 @@ def _write(
             if made.split == "train":
                 levels += made.levels
     else:
-        for pieces in pixels.divided([*splits.values()]):
-            for name, images in zip(splits, pieces, strict=True):
+        for piece in pixels.divided(splits):
+            for name, images in piece.items():
                 writers[name].add(images)
-                if name == "train":
-                    levels += np.bincount(images.reshape(-1), minlength=LEVELS)
+            levels += levels_of(piece["train"])
     largest = int(np.flatnonzero(levels).max())
-    for name, positions in splits.items():
-        writers[name].finish(labels[positions], names, largest, recipe)
-        print(f"{name}: {len(positions):,} images of {_size(pixels.shape)}")
+    for name, bit in BITS.items():
+        writers[name].finish(_labels(splits, labelled, bit), names, largest, recipe)
+        print(f"{name}: {counts[name].sum():,} images of {_size(pixels.shape)}")
     return {
-        "images": {name: _counts(of_class, names) for name, of_class in counts.items()},
+        "images": {name: _described(of_class.tolist(), names) for name, of_class in counts.items()},
         "shape": list(pixels.shape),
         "pixels": _pixel_statistics(levels) | {"largest": largest},
     }
 
 
-def _check_every_class(labels: NDArray[np.int64], labelled: Labelled, what: str) -> None:
+def _check_every_class(counts: NDArray[np.intp], labelled: Labelled, what: str) -> None:
     names = labelled.class_names
-    counts = np.bincount(labels, minlength=len(names)).tolist()
-    without = [name for name, count in zip(names, counts, strict=True) if not count]
+    without = [names[index] for index in np.flatnonzero(counts == 0)]
     if without:
         raise InputError(
             f"{labelled.parts[0].source}: no {what} of class {listed(without)}, expected some of "
@@ -229,7 +244,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[0]}x{shape[1]} pixels{' in colour' if shape[2:] else ''}"
 
 
-def _counts(counts: list[int], class_names: tuple[str, ...]) -> dict[str, object]:
+def _described(counts: list[int], class_names: tuple[str, ...]) -> dict[str, object]:
     return {
         "total": sum(counts),
         "per_class": [

@@ -152,6 +152,14 @@ class Workspace:
         return Workspace(root, **self.variables)
 
 
+def peak(program: str, *arguments: object) -> float:
+    """MiB of memory of a Python program, as text, at its peak."""
+    more = "\nprint(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+    command = (sys.executable, "-c", program + more, *map(str, arguments))
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return int(result.stdout.split()[-1]) / 1024
+
+
 def suite_params() -> str:
     """The suite's own params.yaml. Of the user's it takes only what it lacks, like a new model's.
 

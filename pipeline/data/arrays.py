@@ -9,11 +9,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.columns import AT_ONCE
 from pipeline.data.datasets import Description
 from pipeline.data.parts import ArrayChunk, Part, SplitName, encode_labels
 from pipeline.errors import InputError, IntegrityError
 
-CHUNK = 1 << 18  # bytes
+CHUNK = 1 << 20  # bytes
 COLOUR = 3  # channels
 BYTE = 255  # the largest pixel
 LARGEST = 1 << 30  # bytes of an image; more can only be damage
@@ -124,7 +125,11 @@ def as_bytes(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
 
 def _labels(labels: Stored, column: int | None) -> NDArray[Any]:
     """(N,) whole numbers or text."""
-    values = np.concatenate(list(labels.rows(CHUNK)))
+    values = np.empty(labels.shape, labels.dtype)
+    start = 0
+    for rows in labels.rows(AT_ONCE):
+        values[start : start + len(rows)] = rows
+        start += len(rows)
     if values.ndim > 1:
         values = values.reshape(len(values), -1)
         if values.shape[1] > 1 and column is None:

@@ -42,7 +42,7 @@ class Decoded:
 
     pixels: NDArray[np.uint8]  # (n, height, width) or (n, height, width, 3), the healthy ones
     healthy: NDArray[np.bool_]  # (N,) whether each could be read
-    digests: NDArray[np.uint64]  # (n,) the same for the same pixels
+    digests: NDArray[np.uint64]  # (n,) the same for the same pixels, if wanted
     broken: list[str] = field(default_factory=list)  # a line for each that could not be read
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (height, width) as it was
     colour: bool = False  # whether one is in colour, where grey was expected
@@ -55,7 +55,8 @@ class Task:
     preparation: Preparation
     resize: bool  # whether other sizes are fitted; else they are counted alone
     refuse_colour: bool  # whether to look for images in colour
-    keep: bool = True  # whether the pixels are wanted; else what else is found alone
+    keep: bool = True  # whether the pixels are wanted
+    digest: bool = True  # whether their digests are
 
 
 def decode_all(
@@ -122,6 +123,8 @@ def _end_with_parent() -> None:
 def decode(chunk: Chunk, task: Task) -> Decoded:
     """Decodes the images of a chunk as `task` says."""
     decoded = _decode(chunk, task)
+    if task.digest:
+        decoded.digests = digests_of(decoded.pixels)
     if not task.keep:
         decoded.pixels = decoded.pixels[:0].copy()
     return decoded
@@ -130,15 +133,14 @@ def decode(chunk: Chunk, task: Task) -> Decoded:
 def _decode(chunk: Chunk, task: Task) -> Decoded:
     how = task.preparation
     content = chunk.load()
+    no_digests = np.empty(0, np.uint64)
     if isinstance(content, ArrayChunk) and content.pixels.shape[1:] == how.shape:
         count = len(content)
         sizes = Counter({(how.height, how.width): count})
-        return Decoded(
-            content.pixels, np.ones(count, np.bool_), digests_of(content.pixels), [], sizes
-        )
+        return Decoded(content.pixels, np.ones(count, np.bool_), no_digests, [], sizes)
     pixels = np.empty((len(content), *how.shape), np.uint8)
     healthy = np.zeros(len(content), np.bool_)
-    result = Decoded(pixels, healthy, np.empty(0, np.uint64))
+    result = Decoded(pixels, healthy, no_digests)
     with without_warnings():
         images: Iterable[bytes | NDArray[np.uint8]] = content
         for number, stored in enumerate(images):
@@ -153,7 +155,6 @@ def _decode(chunk: Chunk, task: Task) -> Decoded:
             except PictureError as error:
                 result.broken.append(f"{content.name(number)}: {error}")
     result.pixels = pixels if healthy.all() else pixels[healthy]
-    result.digests = digests_of(result.pixels)
     return result
 
 

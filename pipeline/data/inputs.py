@@ -18,7 +18,7 @@ from pipeline.data import csvfile, files, table
 from pipeline.data.datasets import Description
 from pipeline.data.files import Entry, Files
 from pipeline.data.parts import BytesChunk, Chunk, Part, Pictures, file_chunks
-from pipeline.data.pixels import decode_into
+from pipeline.data.pixels import PIXELS, decode_into
 from pipeline.data.prepare import (
     SEVERAL,
     PictureError,
@@ -68,7 +68,7 @@ def read(
     Args:
         locations: paths, patterns such as `*.png`, or `-` for a picture on standard input.
         how: to prepare them.
-        scratch: a file to write, which the result then maps into memory.
+        scratch: a folder for a file that the result then maps into memory.
         split: whether to read several digits in a picture one by one; `how` must be mnist.
 
     Raises:
@@ -164,10 +164,10 @@ def _below(folder: Path) -> list[str]:
 
 
 def _decoded(found: _Found, how: Preparation, scratch: Path) -> Images:
-    part = Part("test", "", np.zeros(len(found.names), np.int32), ("",), found.chunks)
+    part = Part("test", "", np.zeros(len(found.names), np.int8), ("",), found.chunks)
     pixels = decode_into(
         scratch,
-        Labelled((part,), part.labels.astype(np.int64), ("",)),
+        Labelled((part,), part.labels, ("",)),
         size=(how.height, how.width),
         channels=how.channels,
         recipe=how.recipe,
@@ -178,12 +178,12 @@ def _decoded(found: _Found, how: Preparation, scratch: Path) -> Images:
     pixels.tell_broken(sys.stderr)
     if any(line.endswith(SEVERAL) for line in pixels.broken):
         print("--split reads several digits in a picture one by one", file=sys.stderr)
-    readable = np.flatnonzero(pixels.healthy)
+    readable = np.delete(np.arange(len(found.names)), pixels.unread)
     return Images(
         [found.names[index] for index in readable],
         [found.paths[index] for index in readable],
         _mapped(scratch, len(readable), how),
-        [found.names[index] for index in np.flatnonzero(~pixels.healthy)],
+        [found.names[index] for index in pixels.unread],
     )
 
 
@@ -200,7 +200,7 @@ def _split(found: _Found, how: Preparation, scratch: Path) -> Images:
         if isinstance(chunk, Pictures)
         for number, content in enumerate(chunk)
     )
-    with scratch.open("wb") as file, without_warnings():
+    with (scratch / PIXELS).open("wb") as file, without_warnings():
         for name, path, (source, content) in zip(found.names, found.paths, pictures, strict=True):
             each, problem = _digits(content, how)
             if problem:
@@ -225,4 +225,4 @@ def _digits(content: bytes, how: Preparation) -> tuple[list[NDArray[np.uint8]], 
 def _mapped(scratch: Path, count: int, how: Preparation) -> NDArray[np.uint8]:
     if not count:
         return np.empty((0, *how.shape), np.uint8)
-    return np.memmap(scratch, np.uint8, "r", shape=(count, *how.shape))
+    return np.memmap(scratch / PIXELS, np.uint8, "r", shape=(count, *how.shape))

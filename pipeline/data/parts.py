@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.columns import pieces
 from pipeline.data.files import Entry, Files
 
 SplitName = Literal["train", "validation", "test", "all"]  # all: the data do not say
@@ -50,7 +51,7 @@ class Part:
 
     split: SplitName
     source: str  # where they are, for messages
-    labels: NDArray[np.int32]  # (N,) positions in `values`
+    labels: NDArray[np.integer[Any]]  # (N,) positions in `values`
     values: tuple[str, ...]  # what the data call the classes
     chunks: Callable[[], Iterator[Chunk]]  # N images in all
     in_order: bool = False  # whether `values` are all classes, in the order they are to have
@@ -195,7 +196,12 @@ def split_of(name: str) -> SplitName | None:
 
 def encode_labels(
     labels: Sequence[object] | NDArray[Any],
-) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Labels of any kind as positions in a tuple of what they say."""
-    values, positions = np.unique(np.asarray(labels), return_inverse=True)
-    return positions.astype(np.int32).reshape(-1), tuple(map(str, values.tolist()))
+) -> tuple[NDArray[np.unsignedinteger[Any]], tuple[str, ...]]:
+    """Labels of any kind as positions in a tuple of what they say, in the smallest type."""
+    found = np.asarray(labels).reshape(-1)
+    some = [np.unique(found[piece]) for piece in pieces(len(found))]
+    values = np.unique(np.concatenate([found[:0], *some]))
+    positions = np.empty(len(found), np.min_scalar_type(max(0, len(values) - 1)))
+    for piece in pieces(len(found)):
+        positions[piece] = np.searchsorted(values, found[piece])
+    return positions, tuple(map(str, values.tolist()))

@@ -13,9 +13,10 @@ from typing import Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline import machine, tasks
-from pipeline.data.decode import CLUSTER, Task, decode_all
+from pipeline.data.decode import CLUSTER, Decoded, Task, decode_all
 from pipeline.data.parts import ArrayChunk, Chunk, Pictures
 from pipeline.data.prepare import (
     PictureError,
@@ -28,7 +29,10 @@ from pipeline.data.prepare import (
 from pipeline.data.sources import Labelled
 from pipeline.errors import InputError, IntegrityError
 
-CHUNK = 1 << 18  # bytes
+BITS = {"train": 1, "validation": 2, "test": 4}  # an image may be in the last two
+PIXELS, DIGESTS = "pixels", "digests"  # names of files
+CHUNK = 1 << 20  # bytes
+LEVELS = 256  # of a pixel
 ALONE = 500  # images up to which other processes would take longer to start than to help
 SAMPLE = 16  # pictures that tell whether to begin in colour
 SHOWN = 20  # broken pictures that are named
@@ -41,45 +45,35 @@ class Pixels:
 
     pieces: Callable[[], Iterator[NDArray[np.uint8]]]  # all of them, (M, *shape) at a time
     shape: tuple[int, ...]  # of an image: (height, width), or (height, width, 3) in colour
-    healthy: NDArray[np.bool_]  # (N,) which of all images could be read
-    digests: NDArray[np.uint64]  # (N,) the same for the same pixels; 0 for one that is broken
+    unread: NDArray[np.intp]  # which of all images could not be read, in ascending order
+    digests: Path  # a file of those of all N images, see `digests`; 0 for one that is unread
     broken: list[str]  # a line for each of the first ones that could not be read
     task: Task  # how they are decoded
     spread: bool  # whether that is done on a cluster
 
     def tell_broken(self, stream: TextIO) -> None:
         """Says which pictures could not be read, if any."""
-        count = int((~self.healthy).sum())
+        count = len(self.unread)
         if count:
             what = "1 picture" if count == 1 else f"{count:,} pictures"
             lines = _and_more(self.broken, count)
             print(f"left out {what}:", *lines, sep="\n  ", file=stream)
 
-    def divided(self, among: Sequence[NDArray[np.intp]]) -> Iterator[list[NDArray[np.uint8]]]:
-        """The images piece by piece, those of each piece divided among several.
+    def divided(self, splits: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.uint8]]]:
+        """The images piece by piece, those of each piece divided among the splits.
 
         Args:
-            among: for each of them, the positions of its images among all, in ascending order.
+            splits: (N,) for each of all images the sum of the BITS of those that it is in.
 
         Yields:
             The next images of each.
         """
-        rows = [self._rows(positions) for positions in among]
         start = 0
+        readable = np.delete(splits, self.unread) if len(self.unread) else splits
         for piece in self.pieces():
-            end = start + len(piece)
-            bounds = [np.searchsorted(own, (start, end)) for own in rows]
-            yield [
-                piece[own[first:last] - start]
-                for own, (first, last) in zip(rows, bounds, strict=True)
-            ]
-            start = end
-
-    def _rows(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Which of the images that could be read are at `positions` among all."""
-        wanted = np.zeros(len(self.healthy), np.bool_)
-        wanted[positions] = True
-        return np.flatnonzero(wanted[self.healthy])
+            own = readable[start : start + len(piece)]
+            yield {name: piece[own & bit > 0] for name, bit in BITS.items()}
+            start += len(piece)
 
 
 @dataclass(frozen=True)
@@ -104,9 +98,10 @@ class _ColourFoundError(Exception):
 
 
 def decode_into(
-    path: Path | None,
+    folder: Path,
     labelled: Labelled,
     *,
+    keep: bool = True,
     size: Literal["common"] | int | Sequence[int],
     channels: Literal["auto", 1, 3],
     recipe: Recipe,
@@ -115,8 +110,11 @@ def decode_into(
     """Decodes all images into a new file, or twice: to look at them all, and when they are needed.
 
     Args:
-        path: the file; None to take time instead of room for the pixels of all images.
+        folder: for new files: PIXELS, and the images' DIGESTS.
         labelled: the images.
+        keep: whether to write PIXELS, or to take time instead of room for the pixels of all images.
+            They are not written either where the data are such pixels: those are read again, and
+            whoever calls this checks that they have not changed.
         size: their height and width, or common: what all have.
         channels: 1 for grey, 3 for colour, or auto: colour if any image is in colour.
         recipe: how images of another shape get into this size.
@@ -136,13 +134,15 @@ def decode_into(
         resize=size != "common",
         refuse_colour=channels == "auto" and not first.colour,
     )
-    alone = labelled.total <= ALONE or (first.decoded and first.size == (height, width))
+    ready = first.decoded and first.size == (height, width)
+    alone = labelled.total <= ALONE or ready
     processes = 1 if alone else CLUSTER if tasks.address() else machine.cores()
+    how = {"keep": keep, "twice": not keep or (ready and labelled.as_pixels)}
     try:
-        pixels, found = _decode_into(path, labelled, task, processes)
+        pixels, found = _decode_into(folder, labelled, task, processes, **how)
     except _ColourFoundError:
         task = replace(task, preparation=replace(task.preparation, channels=3), refuse_colour=False)
-        pixels, found = _decode_into(path, labelled, task, processes)
+        pixels, found = _decode_into(folder, labelled, task, processes, **how)
     if found.broken and broken == "refuse":
         _refuse_broken(pixels)
     if not task.resize:
@@ -151,32 +151,41 @@ def decode_into(
 
 
 def _decode_into(
-    path: Path | None, labelled: Labelled, task: Task, processes: int
+    folder: Path, labelled: Labelled, task: Task, processes: int, *, keep: bool, twice: bool
 ) -> tuple[Pixels, _Found]:
-    healthy = np.zeros(labelled.total, np.bool_)
-    digests = np.zeros(labelled.total, np.uint64)
+    path, digests = None if twice else folder / PIXELS, folder / DIGESTS
     found = _Found()
+    unread = [np.empty(0, np.intp)]
     start = 0
-    first = replace(task, keep=path is not None)
-    with path.open("wb") if path else nullcontext() as file:
+    first = replace(task, keep=not twice)
+    with path.open("wb") if path else nullcontext() as file, digests.open("wb") as column:
         for decoded in decode_all(labelled.chunks(), first, labelled.total, processes):
             if decoded.colour:
                 raise _ColourFoundError
-            end = start + len(decoded.healthy)
-            healthy[start:end] = decoded.healthy
-            digests[start:end][decoded.healthy] = decoded.digests
+            if not decoded.healthy.all():
+                unread.append(start + np.flatnonzero(~decoded.healthy))
+            column.write(_of_all(decoded).data)
             if file:
                 file.write(np.ascontiguousarray(decoded.pixels).data)
             found.sizes += decoded.sizes
             found.broken = (found.broken + decoded.broken)[:SHOWN]
-            start = end
+            start += len(decoded.healthy)
     shape = task.preparation.shape
     if path:
         pieces = partial(_from_file, path, shape)
     else:
-        pieces = partial(_decoded_again, labelled, task, processes, digests[healthy])
+        again = replace(task, digest=not keep)
+        pieces = partial(_decoded_again, labelled, again, processes, digests)
     spread = processes == CLUSTER
-    return Pixels(pieces, shape, healthy, digests, found.broken, task, spread), found
+    where = np.concatenate(unread)
+    return Pixels(pieces, shape, where, digests, found.broken, task, spread), found
+
+
+def _of_all(decoded: Decoded) -> NDArray[np.uint64]:
+    """The digests of all images of a chunk, 0 for those that could not be read."""
+    digests = np.zeros(len(decoded.healthy), np.uint64)
+    digests[decoded.healthy] = decoded.digests
+    return digests
 
 
 def _from_file(path: Path, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
@@ -188,15 +197,15 @@ def _from_file(path: Path, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]
 
 
 def _decoded_again(
-    labelled: Labelled, task: Task, processes: int, digests: NDArray[np.uint64]
+    labelled: Labelled, task: Task, processes: int, digests: Path
 ) -> Iterator[NDArray[np.uint8]]:
-    """The images that could be read, whose `digests` must be what they were."""
-    start = 0
-    for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
-        end = start + len(decoded.pixels)
-        check_unchanged(labelled, decoded.digests, digests[start:end])
-        yield decoded.pixels
-        start = end
+    """The images that could be read; if `task` finds their `digests`, they must be as before."""
+    with digests.open("rb") as column:
+        for decoded in decode_all(labelled.chunks(), task, labelled.total, processes):
+            if task.digest:
+                before = np.fromfile(column, np.uint64, len(decoded.healthy))
+                check_unchanged(labelled, _of_all(decoded), before)
+            yield decoded.pixels
 
 
 def check_unchanged(
@@ -220,7 +229,7 @@ def check_unchanged(
 
 
 def _refuse_broken(pixels: Pixels) -> None:
-    broken, count = pixels.broken, int((~pixels.healthy).sum())
+    broken, count = pixels.broken, len(pixels.unread)
     what = "preprocess.broken: skip leaves out what cannot be read"
     if count == 1:
         raise InputError(f"{broken[0]}; replace it, or {what}")
@@ -281,3 +290,11 @@ def _looks(pictures: Pictures) -> Iterator[tuple[tuple[int, int], bool]]:
         except PictureError:
             continue
         yield (image.height, image.width), in_colour(image)
+
+
+def levels_of(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(256,) how many pixels of `images` have each value. Pillow counts ten times as fast."""
+    if not images.size:
+        return np.zeros(LEVELS, np.int64)
+    row = Image.frombuffer("L", (images.size, 1), np.ascontiguousarray(images))
+    return np.array(row.histogram(), np.int64)

@@ -1,14 +1,16 @@
 """Reads a dataset in whatever format it has: which images there are, and of which class each is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data import cifar, folder, idx, npz, parquet, table
+from pipeline.data.columns import pieces
 from pipeline.data.datasets import DESCRIPTION, Dataset, Description
 from pipeline.data.files import Files
 from pipeline.data.folder import Run
@@ -25,6 +27,11 @@ READERS: dict[str, Reader] = {
     "npz": npz.read,
     "parquet": parquet.read,
 }
+AS_PIXELS = {
+    "cifar",
+    "idx",
+    "npz",
+}  # formats with pixels that are read as fast as they were written
 LEFT_OUT = -1  # the class of an image that is left out
 
 
@@ -33,7 +40,7 @@ class Labelled:
     """All images of a dataset, not decoded yet, and their classes."""
 
     parts: tuple[Part, ...]
-    all_labels: NDArray[np.int64]  # of all parts' images, indices into class_names or LEFT_OUT
+    all_labels: NDArray[np.integer[Any]]  # (N,) of all parts, in class_names or LEFT_OUT
     class_names: tuple[str, ...]
     format: str = "folder"  # a key of READERS
 
@@ -41,6 +48,11 @@ class Labelled:
     def total(self) -> int:
         """How many images there are."""
         return len(self.all_labels)
+
+    @property
+    def as_pixels(self) -> bool:
+        """Whether to read the images again takes no longer than to read a copy of their pixels."""
+        return self.format in AS_PIXELS
 
     def chunks(self) -> Iterator[Chunk]:
         """The images of all parts."""
@@ -66,11 +78,31 @@ def read(files: Files, dataset: Dataset) -> Labelled:
         raise InputError(f"{files.root}: found no image with a label, expected some of each class")
     names, index_of = _classes(parts, dataset)
     _check_left_out(parts, kind, dataset)
-    labels = [
-        np.array([index_of[value] for value in part.values], np.int64)[part.labels]
-        for part in parts
-    ]
-    return Labelled(tuple(parts), np.concatenate(labels), names, kind)
+    return labelled(parts, index_of, names, kind)
+
+
+def labelled(
+    parts: Sequence[Part], index_of: Mapping[str, int], names: tuple[str, ...], kind: str
+) -> Labelled:
+    """All images of `parts`, whose labels become positions in `names`.
+
+    Args:
+        parts: at least one.
+        index_of: the position that each of a part's values stands for, or LEFT_OUT.
+        names: of the classes.
+        kind: a key of READERS.
+    """
+    labels = np.empty(sum(len(part.labels) for part in parts), np.min_scalar_type(-len(names)))
+    start = 0
+    own = []
+    for part in parts:
+        positions = np.array([index_of[value] for value in part.values], labels.dtype)
+        place = labels[start : start + len(part.labels)]
+        for piece in pieces(len(place)):
+            place[piece] = positions[part.labels[piece]]
+        own.append(replace(part, labels=place, values=names))
+        start += len(place)
+    return Labelled(tuple(own), labels, names, kind)
 
 
 def _format(files: Files, runs: Sequence[Run], dataset: Dataset) -> str:

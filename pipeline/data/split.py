@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifacts import json_bytes
+from pipeline.data.columns import class_counts
 from pipeline.data.store import LOCAL, MANIFEST, Part, PartsWriter, RemoteImages
 from pipeline.errors import InputError, PipelineError
 
@@ -65,7 +67,7 @@ class Split:
         """Writes images.npy, labels.npy and about.json into a new `folder`."""
         writer = SplitWriter(folder, self.images.shape)
         writer.add(self.images)
-        writer.finish(self.labels, self.class_names, self.largest_pixel, self.prepare)
+        writer.finish([self.labels], self.class_names, self.largest_pixel, self.prepare)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -110,6 +112,7 @@ class SplitWriter:
         """
         folder.mkdir()
         self.folder = folder
+        self.count = shape[:1]
         self.images: _ImagesFile | PartsWriter = (
             _ImagesFile(folder / IMAGES, shape) if url == LOCAL else PartsWriter(url, folder, shape)
         )
@@ -126,17 +129,22 @@ class SplitWriter:
 
     def finish(
         self,
-        labels: NDArray[np.integer[Any]],
+        labels: Iterable[NDArray[np.integer[Any]]],
         class_names: tuple[str, ...],
         largest_pixel: int,
         prepare: str,
     ) -> None:
         """Writes the rest, once all images have been added; see the fields of `Split`.
 
-        The labels, (N,), are stored in the smallest type that has a value for each class.
+        The labels, (M,) of the next M images, each, until all N have been, are stored in the
+        smallest type that has a value for each class.
         """
         self.images.close()
-        np.save(self.folder / LABELS, labels.astype(np.min_scalar_type(len(class_names) - 1)))
+        dtype = np.min_scalar_type(len(class_names) - 1)
+        with (self.folder / LABELS).open("wb") as file:
+            _write_header(file, self.count, dtype)
+            for some in labels:
+                file.write(some.astype(dtype).data)
         about = _about(class_names, largest_pixel, prepare)
         (self.folder / ABOUT).write_bytes(json_bytes(about))
 
@@ -146,8 +154,7 @@ class _ImagesFile:
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.file = path.open("wb")
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self.file, header)
+        _write_header(self.file, shape, np.dtype(np.uint8))
 
     def add(self, images: NDArray[np.uint8]) -> None:
         """Writes the next images."""
@@ -158,6 +165,12 @@ class _ImagesFile:
         self.file.close()
 
 
+def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """The beginning of a .npy file, as np.save writes it."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 def _about(class_names: tuple[str, ...], largest_pixel: int, prepare: str) -> dict[str, Any]:
     return {
         "class_names": list(class_names),
@@ -166,26 +179,41 @@ def _about(class_names: tuple[str, ...], largest_pixel: int, prepare: str) -> di
     }
 
 
-def stratified(labels: NDArray[np.integer[Any]], count: int, seed: int) -> NDArray[np.bool_]:
+def stratified(
+    labels: Callable[[], Iterable[NDArray[np.integer[Any]]]], count: int, seed: int
+) -> NDArray[np.unsignedinteger[Any]]:
     """Chooses `count` examples at random, the same share of every class.
 
     The shares are rounded by the method of largest remainders (Hamilton's), so that they add up to
     `count` and each is within 1 of exact.
 
     Args:
-        labels: (N,) the class of each example.
-        count: how many to choose, 0 to N.
+        labels: returns the class of each example, (M,) of the next M, until all have been; of those
+            whose class is below 0 none is chosen.
+        count: how many to choose, 0 to all others.
         seed: the same seed chooses the same examples.
 
     Returns:
-        (N,) True where an example is chosen.
+        (count,) the positions of those chosen.
     """
     generator = np.random.Generator(np.random.Philox(key=seed))
-    chosen = np.zeros(len(labels), dtype=np.bool_)
-    classes, sizes = np.unique(labels, return_counts=True)
-    shares = sizes * count // len(labels)
-    remainders = sizes * count % len(labels)
+    of_class = class_counts(labels())
+    classes = np.flatnonzero(of_class)
+    sizes, total = of_class[classes], max(1, of_class.sum())
+    shares = sizes * count // total
+    remainders = sizes * count % total
     shares[np.argsort(-remainders, kind="stable")[: count - shares.sum()]] += 1
-    for label, share in zip(classes, shares, strict=True):
-        chosen[generator.permutation(np.flatnonzero(labels == label))[:share]] = True
+    dtype = np.min_scalar_type(sum(len(some) for some in labels()))
+    chosen, start = np.empty(count, dtype), 0
+    for label, size, share in zip(classes, sizes, shares, strict=True):
+        positions = np.empty(size, dtype)
+        found = done = 0
+        for some in labels():
+            own = done + np.flatnonzero(some == label)
+            positions[found : found + len(own)] = own
+            found += len(own)
+            done += len(some)
+        generator.shuffle(positions)
+        chosen[start : start + share] = positions[:share]
+        start += share
     return chosen

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from pipeline import tasks
 from pipeline.data.decode import Task, decode
 from pipeline.data.parts import Chunk, carried, selected
-from pipeline.data.pixels import Pixels, check_unchanged
+from pipeline.data.pixels import BITS, Pixels, check_unchanged, levels_of
 from pipeline.data.sources import Labelled
 from pipeline.data.store import Part, put, rows_of_a_part
-
-LEVELS = 256  # of a pixel
 
 Positions = NDArray[np.intp]  # of images, among all of the dataset
 
@@ -40,7 +38,7 @@ class Wanted(NamedTuple):
 
 
 def parts(
-    store: str, labelled: Labelled, pixels: Pixels, splits: Mapping[str, Positions]
+    store: str, labelled: Labelled, pixels: Pixels, splits: NDArray[np.uint8]
 ) -> Iterator[Made]:
     """Has the parts of all splits written.
 
@@ -48,7 +46,7 @@ def parts(
         store: the URL.
         labelled: the images.
         pixels: what is known of them once they have been looked at.
-        splits: the images of each split, in ascending order.
+        splits: (N,) for each of all images the sum of the BITS of those that it is in.
 
     Yields:
         Each part, split by split, in order.
@@ -57,13 +55,15 @@ def parts(
         IntegrityError: an image is not what it was when it was looked at.
         PipelineError: the store or the cluster cannot be used.
     """
-    done = dict.fromkeys(splits, 0)  # images
-    wanted = _wanted(labelled, pixels.shape, splits)
+    own = {name: np.flatnonzero(splits & bit) for name, bit in BITS.items()}
+    done = dict.fromkeys(own, 0)  # images
+    digests = np.memmap(pixels.digests, np.uint64, "r")
+    wanted = _wanted(labelled, pixels.shape, own)
     for made in tasks.in_order(make, wanted, pixels.task, store):
         start = done[made.split]
         done[made.split] += made.part.rows
-        positions = splits[made.split][start : done[made.split]]
-        check_unchanged(labelled, made.digests, pixels.digests[positions])
+        positions = own[made.split][start : done[made.split]]
+        check_unchanged(labelled, made.digests, digests[positions])
         yield made
 
 
@@ -72,9 +72,8 @@ def make(wanted: Wanted, task: Task, store: str) -> Made:
     decoded = [decode(chunk, task) for chunk in wanted.chunks]
     images = np.concatenate([one.pixels for one in decoded])
     part = put(store, f"{wanted.split}/images-{wanted.number:05}", images)
-    levels = np.bincount(images.reshape(-1), minlength=LEVELS)
     digests = np.concatenate([one.digests for one in decoded])
-    return Made(wanted.split, part, digests, levels)
+    return Made(wanted.split, part, digests, levels_of(images))
 
 
 def _wanted(

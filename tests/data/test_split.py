@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 
 def test_shares_by_hand() -> None:
     labels = np.array([0] * 5 + [1] * 3 + [2] * 2, dtype=np.uint8)
-    chosen = stratified(labels, 4, seed=0)  # exact shares 2.0, 1.2, 0.8
+    chosen = stratified(lambda: [labels], 4, seed=0)  # exact shares 2.0, 1.2, 0.8
     assert np.bincount(labels[chosen]).tolist() == [2, 1, 1]
 
 
@@ -23,17 +23,27 @@ def test_shares(data: st.DataObject) -> None:
     count = data.draw(st.integers(0, len(labels)))
     seed = data.draw(st.integers(0, 2**32 - 1))
 
-    chosen = stratified(labels, count, seed)
+    chosen = stratified(lambda: [labels], count, seed)
 
-    assert chosen.sum() == count
+    assert len({*chosen.tolist()}) == len(chosen) == count
     exact = np.bincount(labels, minlength=10) * count / len(labels)
     assert (np.abs(np.bincount(labels[chosen], minlength=10) - exact) < 1).all()
-    assert (stratified(labels, count, seed) == chosen).all()
+    assert (stratified(lambda: [labels], count, seed) == chosen).all()
 
 
 def test_another_seed_chooses_others() -> None:
     labels = np.zeros(1000, dtype=np.uint8)
-    assert (stratified(labels, 500, seed=0) != stratified(labels, 500, seed=1)).any()
+    assert (
+        stratified(lambda: [labels], 500, seed=0) != stratified(lambda: [labels], 500, seed=1)
+    ).any()
+
+
+def test_a_class_is_shuffled_as_numpy_permutes_it() -> None:
+    labels = np.array([1, -1, 0, 1, 1, 0, 0, 1], np.int8)
+    chosen = stratified(lambda: [labels[:3], labels[3:]], 4, seed=5)  # 1.7 and 2.3 of them
+    generator = np.random.Generator(np.random.Philox(key=5))
+    zeros, ones = generator.permutation([2, 5, 6])[:2], generator.permutation([0, 3, 4, 7])[:2]
+    assert chosen.tolist() == [*zeros, *ones]
 
 
 def test_load_gives_back_what_was_saved(tmp_path: Path) -> None:

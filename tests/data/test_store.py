@@ -45,7 +45,7 @@ def saved(folder: Path, url: str, images: NDArray[np.uint8] = IMAGES) -> Split:
     writer = SplitWriter(folder, images.shape, url)
     for piece in np.array_split(images, 4):
         writer.add(piece)
-    writer.finish(LABELS[: len(images)], ("a", "b"), 59, "pad")
+    writer.finish([LABELS[: len(images)]], ("a", "b"), 59, "pad")
     return Split.load(folder)
 
 

@@ -27,7 +27,7 @@ def stored(split: Split, folder: Path) -> Split:
     """The same split with its images in memory, in several parts."""
     writer = SplitWriter(folder, split.images.shape, "memory://streamed")
     writer.add(split.images)
-    writer.finish(split.labels, split.class_names, split.largest_pixel, split.prepare)
+    writer.finish([split.labels], split.class_names, split.largest_pixel, split.prepare)
     return Split.load(folder)
 
 
