@@ -12,7 +12,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO, StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -36,11 +36,13 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A header and rows, comma-separated, each ended by a line feed."""
-    text = StringIO()
+    content = BytesIO()
+    text = TextIOWrapper(content, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return text.getvalue().encode()
+    text.flush()
+    return content.getvalue()
 
 
 def png_bytes(figure: "Figure") -> bytes:

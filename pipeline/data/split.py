@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -15,6 +16,7 @@ from pipeline.data.columns import class_counts
 from pipeline.data.store import LOCAL, MANIFEST, Part, PartsWriter, RemoteImages
 from pipeline.errors import InputError, PipelineError
 
+ROWS = 1 << 14  # images to read at once
 IMAGES, LABELS, ABOUT = "images.npy", "labels.npy", "about.json"
 
 
@@ -51,7 +53,8 @@ class Split:
         if stored is not None:
             digest.update("".join(part.sha256 for part in stored.manifest.parts).encode())
         else:
-            digest.update(self.images.data)
+            for images in in_pieces(self.images, ROWS):
+                digest.update(np.ascontiguousarray(images).data)
         digest.update(self.labels.data)
         return digest.hexdigest()
 
@@ -97,6 +100,23 @@ def _images(folder: Path) -> NDArray[np.uint8]:
     return cast(
         "NDArray[np.uint8]", RemoteImages.load(folder)
     )  # as far as anything here uses an array
+
+
+def in_pieces(images: NDArray[np.uint8], rows: int) -> Iterator[NDArray[np.uint8]]:
+    """Images, (N, ...), so many at a time; those in a file take memory for no more.
+
+    What was read of a file that is mapped into memory counts as this process's memory until it is
+    let go, after each piece. It stays in the system's cache as long as there is room.
+    """
+    for start in range(0, len(images), rows):
+        yield images[start : start + rows]
+        let_go(images)
+
+
+def let_go(images: NDArray[np.uint8]) -> None:
+    """Ends that what was read of images in a file counts as memory of this process."""
+    if isinstance(images, np.memmap) and isinstance(images.base, mmap):
+        images.base.madvise(MADV_DONTNEED)
 
 
 class SplitWriter:

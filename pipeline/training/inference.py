@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import tasks
+from pipeline.data.split import in_pieces
 from pipeline.data.store import RemoteImages
 from pipeline.errors import InputError, IntegrityError
 from pipeline.training import backend
@@ -20,7 +21,7 @@ from pipeline.training import backend
 if TYPE_CHECKING:
     import keras
 
-PART = 2**28  # bytes of images and logits in a part of several batches
+PART = 2**25  # bytes of images and logits in a part of several batches
 
 
 def about(model: Path) -> dict[str, Any]:
@@ -112,8 +113,8 @@ def outputs(
     batch = backend.images_at_once(images.shape[1:])
     of_a_batch = batch * (math.prod(images.shape[1:]) + classes * np.dtype(np.float64).itemsize)
     step = batch * max(1, PART // of_a_batch)
-    for start in range(0, len(images), step):
-        found = network.predict(images[start : start + step], batch_size=batch, verbose=0)
+    for part in in_pieces(images, step):
+        found = network.predict(part, batch_size=batch, verbose=0)
         logits = np.asarray(found, dtype=np.float64)
         if logits.shape[1:] != (classes,):
             raise InputError(

@@ -24,7 +24,7 @@ def test_the_splits_of_images_that_are_alike(
     values, splits = (np.array(column) for column in zip(*images, strict=True))
     path = tmp_path_factory.mktemp("digests") / "digests"
     values.astype(np.uint64).tofile(path)
-    found = {}
+    found: dict[int, int] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digests, "COMPARED", 7)
         patch.setattr(digests, "AT_ONCE", 5)

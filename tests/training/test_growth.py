@@ -1,0 +1,44 @@
+"""How much memory images take that are on the disk."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.split import Split
+from tests.support import peak
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+
+MIB = 1 << 20
+
+SCORE = """
+import sys
+from pathlib import Path
+from pipeline.data.split import Split
+from pipeline.training import backend, inference
+backend.start()
+import keras
+from pipeline.training.models import mlp
+images = Split.load(Path(sys.argv[1])).images
+network = mlp(images.shape[1:], 2, 1 / 255, hidden_units=[], dropout=0.0)
+network.compile(jit_compile=False)
+for logits in inference.outputs(network, images, 2, "model"):
+    assert logits.shape[1] == 2
+"""
+
+
+def black(folder: Path, mib: int) -> Path:
+    """A split of black images of 64x64 pixels that take so much memory, but not on the disk."""
+    count = mib * MIB // 64**2
+    labels = (np.arange(count) % 2).astype(np.uint8)
+    Split(np.zeros((1, 64, 64), np.uint8), labels, ("a", "b"), 255).save(folder)
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, 64, 64))
+    images.flush()
+    return folder
+
+
+def test_scoring_holds_a_part_of_the_images(tmp_path: Path) -> None:
+    few, many = (peak(SCORE, black(tmp_path / str(mib), mib)) for mib in (100, 500))
+    assert many - few < 0.2 * 400
