@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
 
 from pipeline.training import augment
-from pipeline.training.augment import Augmentation, position_type, rotate
+from pipeline.training.augment import Augmentation, interpolate, position_type, rotate
 from pipeline.training.randomness import RandomStream
 from tests.training.support import stream
 
@@ -66,6 +66,37 @@ def test_a_turn_is_that_of_scipy(angle: float, scale: float) -> None:
             order=1,
         )[1:-1, 1:-1]
         np.testing.assert_allclose(other, expected, atol=1)  # grey levels, of 255
+
+
+def four_gathers(images: tf.Tensor, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """The plain way of `interpolate`: the four pixels around each place are gathered one by one."""
+    height, width, *channels = images.shape[1:]
+    y = tf.clip_by_value(y + (height + 1) / 2, 0, height + 0.999)
+    x = tf.clip_by_value(x + (width + 1) / 2, 0, width + 0.999)
+    top, left = tf.floor(y), tf.floor(x)
+    below, right = y - top, x - left
+    padded = tf.pad(images, [(0, 0), (1, 1), (1, 1), *[(0, 0)] * len(channels)])
+    places = tf.stack([tf.cast(top, tf.int32), tf.cast(left, tf.int32)], -1)
+
+    def pixels(*offset: int) -> tf.Tensor:
+        return tf.cast(tf.gather_nd(padded, places + offset, batch_dims=1), tf.float32)
+
+    if channels:
+        below, right = below[..., tf.newaxis], right[..., tf.newaxis]
+    upper = (1 - right) * pixels(0, 0) + right * pixels(0, 1)
+    lower = (1 - right) * pixels(1, 0) + right * pixels(1, 1)
+    return tf.cast(tf.round((1 - below) * upper + below * lower), tf.uint8)
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_packed_pixels_are_those_around(channels: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(1)
+    images = tf.constant(generator.integers(0, 256, (9, 6, 7, *channels)).astype(np.uint8))
+    y, x = tf.constant(generator.uniform(-6, 6, (2, 9, 6, 7)).astype(np.float32))  # also beyond
+    plain = four_gathers(images, y, x).numpy()
+    np.testing.assert_array_equal(interpolate(images, y, x).numpy(), plain)
+    compiled = tf.function(interpolate, jit_compile=True)  # may contract a product and a sum
+    np.testing.assert_allclose(compiled(images, y, x).numpy().astype(int), plain, atol=1)
 
 
 def test_a_quarter_turn() -> None:
