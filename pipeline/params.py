@@ -222,6 +222,18 @@ class Augment(Section):
     zoom: float = Field(
         ge=0, le=0.9, description="a number from 0 to 0.9, the share by which size varies"
     )
+    shear: float = Field(
+        ge=0, le=80, description="a number from 0 to 80, degrees by which columns may slant"
+    )
+    elastic: float = Field(
+        ge=0,
+        le=100,
+        description="a number from 0 to 100, pixels along each axis by which the knots of a grid"
+        " may move; between them a cubic B-spline smooths that out",
+    )
+    elastic_grid: int = Field(
+        ge=1, le=1000, description="a whole number from 1 to 1000, pixels from one knot to the next"
+    )
     flip: bool = Field(description="true or false, whether to mirror half of them left to right")
 
 

@@ -29,6 +29,8 @@ RANDOM: dict[str, object] = {
     "augment.shift": 1,
     "augment.rotation": 10.0,
     "augment.zoom": 0.1,
+    "augment.shear": 10.0,
+    "augment.elastic": 1.0,
     "augment.flip": True,
 }
 

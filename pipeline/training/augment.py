@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.training.randomness import PLACES, RandomStream
 
-FLIP, SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 5, PLACES)  # places in the random stream
+# Places in the random stream.
+SHEAR, ELASTIC, FLIP, SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 7, PLACES)
 
 BYTE = 0xFF
 
@@ -21,6 +23,9 @@ class Augmentation:
     shift: int = 0  # up to so many whole pixels up, down, left and right
     rotation: float = 0.0  # up to so many degrees about the centre, either way
     zoom: float = 0.0  # larger or smaller by up to this share
+    shear: float = 0.0  # slanted by up to so many degrees, either way
+    elastic: float = 0.0  # up to so many pixels along each axis at every knot of a grid
+    elastic_grid: int = 6  # pixels between the knots
     flip: bool = False  # half of them, left to right
 
     def pad(self, images: tf.Tensor) -> tf.Tensor:
@@ -50,13 +55,46 @@ class Augmentation:
             images = self._shifted(padded, indices, draw(SHIFT_Y), draw(SHIFT_X))
         else:
             images = tf.gather(padded, indices)
-        if self.rotation or self.zoom:
-            angle = math.radians(self.rotation) * (2 * draw(ANGLE) - 1)
-            images = rotate(once(images), angle, 1 + self.zoom * (2 * draw(ZOOM) - 1), once)
+        if self.rotation or self.zoom or self.shear or self.elastic:
+            shape = images.shape[1:3]
+            y, x = affine(
+                shape,
+                math.radians(self.rotation) * (2 * draw(ANGLE) - 1),
+                1 + self.zoom * (2 * draw(ZOOM) - 1),
+                tf.tan(math.radians(self.shear) * (2 * draw(SHEAR) - 1)),
+            )
+            if self.elastic:
+                size = [knots_for(length, self.elastic_grid) for length in shape]
+                knots = stream.uniform(ELASTIC, (2, count, *size))
+                field = self._field(knots, shape, once)
+                y, x = once(y + field[0]), once(x + field[1])
+            images = interpolate(once(images), y, x, once)
         if self.flip:
             mirrored = stream.bernoulli(FLIP, 1 / 2, (count, *[1] * (len(images.shape) - 1)))
             images = tf.where(mirrored, tf.reverse(images, [2]), images)
         return once(images)
+
+    def _field(
+        self,
+        draws: tf.Tensor,
+        shape: tuple[int, int],
+        once: Callable[[tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
+        """A smooth random field of displacements, (2, N, height, width) pixels down and right.
+
+        Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to
+        Visual Document Analysis", ICDAR 2003; here it is smooth as a cubic B-spline of random
+        displacements on a grid.
+
+        Args:
+            draws: (2, N, knots, knots) from 0 up to 1.
+            shape: height and width.
+            once: as in `interpolate`.
+        """
+        height, width = shape
+        knots = self.elastic * (2 * draws - 1)
+        rows = once(spline(knots, 2, self.elastic_grid, height))
+        return spline(rows, 3, self.elastic_grid, width)
 
     def _shifted(
         self, padded: tf.Tensor, indices: tf.Tensor, down: tf.Tensor, right: tf.Tensor
@@ -106,26 +144,67 @@ def computed_once(stream: RandomStream, values: tf.Tensor) -> tf.Tensor:
     return tf.cond(step >= 0, lambda: tf.identity(values), lambda: tf.zeros_like(values))
 
 
-def rotate(
-    images: tf.Tensor,
-    angle: tf.Tensor,
-    scale: tf.Tensor,
-    once: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-) -> tf.Tensor:
-    """`images`, (N, height, width[, 3]) uint8, rotated about the centre and enlarged; bilinear.
+def affine(
+    shape: tuple[int, int], angle: tf.Tensor, scale: tf.Tensor, slope: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where the pixels of sheared, rotated and enlarged images come from, for `interpolate`.
 
     Args:
-        images: what to rotate.
-        angle: (N, 1, 1) radians.
-        scale: (N, 1, 1) the factor by which they get larger.
-        once: as in `interpolate`.
+        shape: height and width.
+        angle: (N, 1, 1) radians, about the centre.
+        scale: (N, 1, 1) the factor by which images get larger.
+        slope: (N, 1, 1) by how much a row lies further to the left than the one above it.
+
+    Returns:
+        (N, height, width) pixels below the centre, and pixels to the right of it.
     """
-    height, width = images.shape[1:3]
+    height, width = shape
     y = tf.reshape(tf.range(height, dtype=tf.float32) - (height - 1) / 2, (1, height, 1))
     x = tf.reshape(tf.range(width, dtype=tf.float32) - (width - 1) / 2, (1, 1, width))
+    x += slope * y
     cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
-    from_y, from_x = cosine * y - sine * x, sine * y + cosine * x
-    return interpolate(images, from_y, from_x, once)
+    return cosine * y - sine * x, sine * y + cosine * x
+
+
+def spline(knots: tf.Tensor, axis: int, spacing: int, size: int) -> tf.Tensor:
+    """`knots`, upsampled along `axis` by a uniform cubic B-spline.
+
+    (Unser, "Splines: A Perfect Fit for Signal and Image Processing", IEEE Signal Processing
+    Magazine 16, 1999.) Sums of products element by element, which any processor adds up alike.
+
+    Args:
+        knots: float32 with `knots_for(size, spacing)` along `axis`, of which the first lies
+            `spacing` before the first new point.
+        axis: along which to upsample.
+        spacing: new points from one knot to the next.
+        size: how many new points.
+    """
+    shape = [*knots.shape]
+    intervals = shape[axis] - 3
+    fraction = np.arange(spacing) / spacing  # of the way from a knot to the next
+    weights = np.stack(
+        [
+            (1 - fraction) ** 3,
+            3 * fraction**3 - 6 * fraction**2 + 4,
+            -3 * fraction**3 + 3 * fraction**2 + 3 * fraction + 1,
+            fraction**3,
+        ]
+    ).astype(np.float32) / np.float32(6)
+    weights = weights.reshape(4, spacing, *[1] * (len(shape) - axis - 1))
+    begin, end = [0] * len(shape), [-1] * len(shape)
+    total: tf.Tensor = 0.0
+    for number, weight in enumerate(weights):
+        begin[axis], end[axis] = number, intervals
+        total += tf.expand_dims(tf.slice(knots, begin, end), axis + 1) * weight
+    fine = [-1 if length is None else length for length in shape]
+    fine[axis] = intervals * spacing
+    begin[axis], end[axis] = 0, size
+    return tf.slice(tf.reshape(total, fine), begin, end)
+
+
+def knots_for(size: int, spacing: int) -> int:
+    """How many knots `spline` needs for `size` points."""
+    return math.ceil(size / spacing) + 3
 
 
 def interpolate(

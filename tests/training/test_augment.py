@@ -5,10 +5,18 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import BSpline
 from scipy.ndimage import affine_transform
 
 from pipeline.training import augment
-from pipeline.training.augment import Augmentation, interpolate, position_type, rotate
+from pipeline.training.augment import (
+    Augmentation,
+    affine,
+    interpolate,
+    knots_for,
+    position_type,
+    spline,
+)
 from pipeline.training.randomness import RandomStream
 from tests.training.support import stream
 
@@ -50,12 +58,20 @@ def test_every_shift_comes_equally_often() -> None:
     np.testing.assert_allclose(moved.sum(axis=0), np.full((3, 3), 1000), atol=150)  # 5 deviations
 
 
+def moved(
+    images: np.ndarray, angle: float = 0.0, scale: float = 1.0, slope: float = 0.0
+) -> np.ndarray:
+    numbers = (tf.fill((len(images), 1, 1), np.float32(one)) for one in (angle, scale, slope))
+    found: np.ndarray = interpolate(
+        tf.constant(images), *affine(images.shape[1:3], *numbers)
+    ).numpy()
+    return found
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.floats(-math.pi, math.pi), st.floats(0.5, 2))
 def test_a_turn_is_that_of_scipy(angle: float, scale: float) -> None:
-    found = rotate(
-        tf.constant(IMAGES), tf.fill((5, 1, 1), np.float32(angle)), np.float32(scale)
-    ).numpy()
+    found = moved(IMAGES, angle=angle, scale=scale)
     matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     centre = np.array([2.5, 3.0])
     for image, other in zip(IMAGES, found, strict=True):
@@ -101,9 +117,64 @@ def test_packed_pixels_are_those_around(channels: tuple[int, ...]) -> None:
 
 def test_a_quarter_turn() -> None:
     squares = IMAGES[:, :, :6]
-    angle = tf.fill((5, 1, 1), np.float32(math.pi / 2))
-    found = rotate(tf.constant(squares), angle, np.float32(1)).numpy()
+    found = moved(squares, angle=math.pi / 2)
     np.testing.assert_allclose(found, np.rot90(squares, axes=(2, 1)), atol=1)
+
+
+def test_a_slope_of_one_moves_each_row_by_a_pixel_more() -> None:
+    column = np.zeros((1, 5, 5), np.uint8)
+    column[:, :, 2] = 7
+    np.testing.assert_array_equal(moved(column, slope=1.0)[0], np.fliplr(np.eye(5)) * 7)
+
+
+def test_shear_stays_within_what_was_asked_for() -> None:
+    line = np.zeros((500, 41, 41), np.uint8)
+    line[:, :, 20] = 255
+    sheared = take(Augmentation(shear=20.0), line, stream())
+    columns = sheared[:, 0].argmax(axis=1) - 20  # where the line meets the upper edge
+    np.testing.assert_array_equal(sheared[:, 20, 20], 255)  # the centre stays
+    assert abs(columns).max() <= 20 * math.tan(math.radians(20)) + 0.5
+    assert columns.min() < -5
+    assert columns.max() > 5
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 9), st.integers(1, 40), st.sampled_from([1, 2]))
+def test_a_spline_is_that_of_scipy(spacing: int, size: int, axis: int) -> None:
+    count = knots_for(size, spacing)
+    knots = np.random.default_rng(size).uniform(-1, 1, (2, count, count)).astype(np.float32)
+    found = spline(tf.constant(knots), axis, spacing, size).numpy()
+    places = np.arange(-3, count + 1)  # of the knots of a spline with `count` coefficients
+    curve = BSpline(places, np.moveaxis(knots, axis, 0), 3)
+    expected = np.moveaxis(curve(np.arange(size) / spacing), 0, axis)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_compiled_augmentation_is_deterministic_and_reads_its_count_when_run() -> None:
+    augmentation = Augmentation(1, rotation=10.0, zoom=0.1, flip=True, shear=5.0, elastic=2.0)
+    numbers = stream()
+
+    def gather(images: tf.Tensor) -> tf.Tensor:
+        indices = tf.range(tf.shape(images)[0])
+        return augmentation.gather(augmentation.pad(images), indices, numbers)
+
+    compiled = tf.function(gather, [tf.TensorSpec((None, 6, 7), tf.uint8)], jit_compile=True)
+    once = compiled(IMAGES).numpy()
+    np.testing.assert_array_equal(compiled(IMAGES).numpy(), once)
+    assert compiled(IMAGES[:2]).shape == (2, 6, 7)
+    assert not np.array_equal(once, IMAGES)
+
+
+def test_elastic_moves_neighbours_alike_and_no_further_than_asked_for() -> None:
+    dots = np.zeros((2000, 25, 25), np.uint8)
+    dots[:, 10:15, 10:15] = 100  # its centre of mass follows the field there
+    found = take(Augmentation(elastic=3.0, elastic_grid=6), dots, stream()).astype(float)
+    assert found[:, :6].max() == found[:, :, 19:].max() == 0  # 3 pixels, and one of interpolation
+    rows = (found.sum(axis=2) * np.arange(25)).sum(axis=1) / found.sum(axis=(1, 2)) - 12
+    # Uniform from -3 to 3 has a deviation of 3/sqrt(3); at a knot, where the weights of the spline
+    # are 1/6, 4/6 and 1/6, half of it is left. The dot is 5 pixels wide, and averages further.
+    assert abs(rows.mean()) < 0.1
+    assert 0.6 < rows.std() < 3 / math.sqrt(3) / 2
 
 
 def test_turns_stay_within_what_was_asked_for() -> None:
@@ -131,6 +202,7 @@ def test_every_other_image_is_mirrored() -> None:
         Augmentation(shift=2),
         Augmentation(rotation=30.0, zoom=0.2),
         Augmentation(flip=True),
+        Augmentation(shear=10.0, elastic=2.0, elastic_grid=3),
         Augmentation(shift=1, rotation=10.0, zoom=0.1, flip=True),
     ],
 )
