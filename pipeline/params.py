@@ -235,6 +235,12 @@ class Augment(Section):
         ge=1, le=1000, description="a whole number from 1 to 1000, pixels from one knot to the next"
     )
     flip: bool = Field(description="true or false, whether to mirror half of them left to right")
+    erase: int = Field(
+        ge=0,
+        le=4096,
+        description="a whole number from 0 to 4096, pixels of the side of a square that is set to 0"
+        " around a random pixel",
+    )
 
 
 class Evaluate(Section):

@@ -32,6 +32,7 @@ RANDOM: dict[str, object] = {
     "augment.shear": 10.0,
     "augment.elastic": 1.0,
     "augment.flip": True,
+    "augment.erase": 3,
 }
 
 

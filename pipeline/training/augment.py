@@ -11,14 +11,14 @@ import tensorflow as tf
 from pipeline.training.randomness import PLACES, RandomStream
 
 # Places in the random stream.
-SHEAR, ELASTIC, FLIP, SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 7, PLACES)
+ERASE_Y, ERASE_X, SHEAR, ELASTIC, FLIP, SHIFT_Y, SHIFT_X, ANGLE, ZOOM = range(PLACES - 9, PLACES)
 
 BYTE = 0xFF
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far images are moved at random; what comes in from outside is 0."""
+    """How images are changed at random; what comes in from outside is 0."""
 
     shift: int = 0  # up to so many whole pixels up, down, left and right
     rotation: float = 0.0  # up to so many degrees about the centre, either way
@@ -27,6 +27,7 @@ class Augmentation:
     elastic: float = 0.0  # up to so many pixels along each axis at every knot of a grid
     elastic_grid: int = 6  # pixels between the knots
     flip: bool = False  # half of them, left to right
+    erase: int = 0  # a square of so many pixels a side becomes 0
 
     def pad(self, images: tf.Tensor) -> tf.Tensor:
         """`images`, (N, height, width[, 3]) uint8, with a margin to shift into, for `gather`."""
@@ -72,6 +73,8 @@ class Augmentation:
         if self.flip:
             mirrored = stream.bernoulli(FLIP, 1 / 2, (count, *[1] * (len(images.shape) - 1)))
             images = tf.where(mirrored, tf.reverse(images, [2]), images)
+        if self.erase:
+            images = self._erased(images, draw(ERASE_Y), draw(ERASE_X))
         return once(images)
 
     def _field(
@@ -95,6 +98,29 @@ class Augmentation:
         knots = self.elastic * (2 * draws - 1)
         rows = once(spline(knots, 2, self.elastic_grid, height))
         return spline(rows, 3, self.elastic_grid, width)
+
+    def _erased(self, images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+        """`images` with a black square around a random pixel, which may reach beyond the edge.
+
+        DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
+        arXiv:1708.04552, 2017.
+
+        Args:
+            images: (batch, height, width[, 3]) uint8.
+            down: (batch, 1, 1) from 0 up to 1.
+            right: likewise.
+        """
+        height, width, *channels = images.shape[1:]
+
+        def inside(draw: tf.Tensor, size: int) -> tf.Tensor:  # (batch, 1, size)
+            first = tf.cast(draw * size, tf.int32) - self.erase // 2
+            places = tf.range(size)
+            return (places >= first) & (places < first + self.erase)
+
+        square = tf.linalg.matrix_transpose(inside(down, height)) & inside(right, width)
+        if channels:
+            square = square[..., tf.newaxis]
+        return tf.where(square, tf.zeros((), images.dtype), images)
 
     def _shifted(
         self, padded: tf.Tensor, indices: tf.Tensor, down: tf.Tensor, right: tf.Tensor

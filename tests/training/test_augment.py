@@ -195,6 +195,23 @@ def test_every_other_image_is_mirrored() -> None:
     assert abs(mirrored.sum() - 2000) < 160  # 5 deviations
 
 
+def test_every_pixel_is_the_middle_of_an_erased_square() -> None:
+    white = np.full((2000, 4, 5), 255, np.uint8)
+    found = {image.tobytes() for image in take(Augmentation(erase=3), white, stream())}
+    expected = set()
+    for y, x in np.ndindex(4, 5):
+        square = np.full((4, 5), 255, np.uint8)
+        square[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = 0
+        expected.add(square.tobytes())
+    assert found == expected
+
+
+def test_an_erased_square_of_an_even_side() -> None:
+    white = np.full((500, 9, 9), 255, np.uint8)
+    found = take(Augmentation(erase=4), white, stream())
+    assert (found == 0).sum(axis=(1, 2)).max() == 16
+
+
 @pytest.mark.parametrize(
     "augmentation",
     [
@@ -203,6 +220,7 @@ def test_every_other_image_is_mirrored() -> None:
         Augmentation(rotation=30.0, zoom=0.2),
         Augmentation(flip=True),
         Augmentation(shear=10.0, elastic=2.0, elastic_grid=3),
+        Augmentation(erase=2),
         Augmentation(shift=1, rotation=10.0, zoom=0.1, flip=True),
     ],
 )

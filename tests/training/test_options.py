@@ -18,6 +18,7 @@ AUGMENTED: dict[str, object] = {
     "augment.shear": 10.0,
     "augment.elastic": 1.0,
     "augment.flip": True,
+    "augment.erase": 3,
 }
 OPTIONS: dict[str, dict[str, object]] = {
     **{name: {"model.name": name} for name in MODELS if name != "mlp"},

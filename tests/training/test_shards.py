@@ -103,7 +103,9 @@ def test_shards_draw_numbers_of_their_own() -> None:
 
 OPTIONS: dict[str, Any] = {
     "drop_last": True,
-    "augmentation": Augmentation(1, rotation=10.0, zoom=0.1, flip=True, shear=10.0, elastic=1.0),
+    "augmentation": Augmentation(
+        1, rotation=10.0, zoom=0.1, flip=True, shear=10.0, elastic=1.0, erase=2
+    ),
     "loss": make_loss(0.1),
 }
 
