@@ -46,6 +46,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "experiments.best": (),
     "experiments.compare": (),
     "experiments.notebook": (),
+    "benchmarks.augmentations": (),
     "benchmarks.bench": (".",),
     "benchmarks.plain": (".",),
     "benchmarks.emoji": (".",),
