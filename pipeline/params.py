@@ -155,6 +155,13 @@ class Train(Section):
         description="true or false, whether to skip the last batch of an epoch if it is smaller"
     )
     optimizer: Literal["adam", "sgd"] = Field(description="adam or sgd")
+    momentum: float = Field(
+        ge=0,
+        lt=1,
+        description="a number from 0 and below 1, the share of the last step of sgd that the next"
+        " one continues",
+    )
+    nesterov: bool = Field(description="true or false, whether momentum is Nesterov's")
     learning_rate: float = Field(
         gt=0,
         le=10,
@@ -193,6 +200,17 @@ class Train(Section):
                 f"train.shards: found {self.shards}, expected a power of two of at most "
                 f"train.batch_size, {self.batch_size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _momentum_fits(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"train.momentum: found {self.momentum}, expected 0 where train.optimizer is "
+                f"{self.optimizer}, which has its own"
+            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("train.nesterov: found true, expected false where train.momentum is 0")
         return self
 
     @model_validator(mode="after")

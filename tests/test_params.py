@@ -123,6 +123,16 @@ REFUSED = {
         "constant\n  warmup_epochs: 1",
         "train.warmup_epochs: found 1; expected 0; train.schedule",
     ),
+    "momentum of Adam": (
+        "momentum: 0.0",
+        "momentum: 0.9",
+        "train.momentum: found 0.9; expected 0 where train.optimizer is adam",
+    ),
+    "Nesterov's without momentum": (
+        "nesterov: false",
+        "nesterov: true",
+        "train.nesterov: found true; expected false where train.momentum is 0",
+    ),
     "mistakes 0": ("mistakes: 25", "mistakes: 0", "evaluate.mistakes: found 0; 1 to 100"),
     "bins 0": ("bins: 15", "bins: 0", "evaluate.calibration_bins: found 0; 1 to 1000"),
     "floor above 1": ("floor: 0.5", "floor: 97.5", "gate.floor: found 97.5; from 0 to 1"),

@@ -1,6 +1,7 @@
 """What `train` in params.yaml makes of an optimizer, a loss, and what each class counts in it."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -58,7 +59,11 @@ def balanced(labels: NDArray[np.unsignedinteger[Any]], classes: int) -> NDArray[
 
 
 def make_optimizer(params: Train, images: int) -> keras.optimizers.Optimizer:
-    """The optimizer, with its learning rate for each step of epochs of `images` images."""
+    """The optimizer, with its learning rate for each step of epochs of `images` images.
+
+    SGD with momentum is that of Sutskever et al., "On the Importance of Initialization and Momentum
+    in Deep Learning", ICML 2013.
+    """
     rounded = math.floor if params.drop_last else math.ceil
     steps = rounded(images / params.batch_size)  # per epoch
     rate: float | keras.optimizers.schedules.LearningRateSchedule = params.learning_rate
@@ -70,7 +75,10 @@ def make_optimizer(params: Train, images: int) -> keras.optimizers.Optimizer:
             warmup_target=params.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+    optimizers = {
+        "adam": keras.optimizers.Adam,
+        "sgd": partial(keras.optimizers.SGD, momentum=params.momentum, nesterov=params.nesterov),
+    }
     optimizer = optimizers[params.optimizer](rate, weight_decay=params.weight_decay or None)
     if params.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)

@@ -15,6 +15,8 @@ DEFAULTS = {
     "shards": 1,
     "drop_last": False,
     "optimizer": "sgd",
+    "momentum": 0.0,
+    "nesterov": False,
     "learning_rate": 0.1,
     "schedule": "constant",
     "warmup_epochs": 0,
@@ -62,6 +64,23 @@ def test_a_cosine_schedule(changes: dict[str, int | bool], step: int, rate: floa
     made = optimizer(schedule="cosine", **changes)
     made.iterations.assign(step)
     assert float(made.learning_rate) == pytest.approx(rate, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("nesterov", "steps"),
+    [
+        (False, [0.1, 0.1 + 0.05]),  # the rate times the gradient, 1, and half of the last step
+        (True, [0.1 + 0.05, 0.1 + 0.5 * 0.15]),  # and the next half at once
+    ],
+)
+def test_momentum(nesterov: bool, steps: list[float]) -> None:
+    made = optimizer(momentum=0.5, nesterov=nesterov)
+    weight = keras.Variable([1.0])
+    made.build([weight])
+    for step in steps:
+        before = weight.numpy()
+        made.apply([np.ones(1, np.float32)], [weight])
+        assert before - weight.numpy() == pytest.approx(step)
 
 
 def test_weights_decay_and_biases_do_not() -> None:

@@ -23,6 +23,12 @@ AUGMENTED: dict[str, object] = {
 OPTIONS: dict[str, dict[str, object]] = {
     **{name: {"model.name": name} for name in MODELS if name != "mlp"},
     "sgd": {"train.optimizer": "sgd", "train.learning_rate": 0.1},
+    "momentum": {
+        "train.optimizer": "sgd",
+        "train.learning_rate": 0.05,
+        "train.momentum": 0.9,
+        "train.nesterov": True,
+    },
     "constant rate": {"train.schedule": "constant"},
     "warm-up": {"train.warmup_epochs": 1},
     "last batch skipped": {"train.drop_last": True},
