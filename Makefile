@@ -21,7 +21,7 @@ export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 value_of = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),$(1) $(call value_of,$(2)))
 unexport BASELINE CONFIDENCE CPUS CSV FILES FORMAT GIT_REMOTE GPUS GRID HEADER JOBS JSON LICENSE METRIC MNIST MODEL N
-unexport NAME QUANTIZE RAY_ADDRESS REV SEED SEEDS SHOW SPACE SPLIT TRIALS
+unexport NAME QUANTIZE RAY_ADDRESS REV SEED SEEDS SHOW SPACE SPLIT TRIALS VALIDATION
 
 # How many experiments run: through DVC's queue, or on a cluster (docs/clusters.md).
 way = $(call option,--jobs,JOBS) $(call option,--ray-address,RAY_ADDRESS) $(call option,--cpus,CPUS) \
@@ -143,8 +143,9 @@ notebook: .venv/.notebook docs/my-lesson.ipynb ## Open a copy of the lesson as a
 docs/my-lesson.ipynb:
 	cp docs/lesson.ipynb $@
 
-ladder: setup ## Measure one over seeds: make ladder NAME=mlp-best SEEDS=5
-	@python -m experiments.ladder $(call value_of,NAME) $(call option,--seeds,SEEDS) $(way)
+ladder: setup ## Measure sets over seeds: make ladder NAME=mlp-best SEEDS=5
+	@python -m experiments.ladder --plain $(call option,--seeds,SEEDS) \
+	$(call option,--validation,VALIDATION) $(way) -- $(call value_of,NAME)
 
 seeds: setup ## Measure the committed parameters over seeds: make seeds SEEDS=5
 	@python -m experiments.ladder default $(call option,--seeds,SEEDS) $(way)

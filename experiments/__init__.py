@@ -10,7 +10,7 @@
 `progress`  how far they are, on a terminal and in a log
 `logs`      what they print
 `lesson`    those of the lesson over several seeds, a table and a picture: make lesson
-`ladder`    one of them over several seeds, as a row of README's table: make ladder NAME=mlp-best
+`ladder`    some of them over several seeds, a row of a table for each: make ladder NAME=mlp-best
 `sweep`     each combination of values in GRID: make sweep GRID='train.learning_rate=1e-4,1e-3'
 `search`    what Optuna chooses from SPACE: make search SPACE='model.mlp.dropout=0..0.5'
 `grid`      how GRID is written, and `space`, how SPACE is
