@@ -12,7 +12,7 @@ from pipeline import paths
 from pipeline.errors import InputError
 from pipeline.program import Parser, run
 
-METRICS = {"val_accuracy": max, "val_loss": min}  # after the last epoch; which one is best
+METRICS = {"val_accuracy": max, "val_loss": min}  # which one is best
 SHOWN = 5
 
 
@@ -23,11 +23,7 @@ def ranked(
 
     The committed run comes before experiments that are as good.
     """
-    valued = [
-        (float(one.history()[metric][-1]), one)
-        for one in runs
-        if sets.same_images(one.params(), images)
-    ]
+    valued = [(one.final()[metric], one) for one in runs if sets.same_images(one.params(), images)]
     sign = -1 if METRICS[metric] is max else 1
     return sorted(
         valued, key=lambda pair: (sign * pair[0], pair[1].name != results.COMMITTED, pair[1].name)
@@ -41,7 +37,7 @@ def parser() -> Parser:
         "--metric",
         choices=METRICS,
         default="val_accuracy",
-        help="after the last epoch, on the validation images (default: %(default)s)",
+        help="of the model, on the validation images (default: %(default)s)",
     )
     return arguments
 

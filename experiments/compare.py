@@ -17,7 +17,7 @@ from experiments import progress, results, sets
 from pipeline.errors import InputError
 from pipeline.program import Parser, run
 
-METRICS = ("accuracy", "val_accuracy", "val_loss")  # on the test images; after the last epoch
+METRICS = ("accuracy", "val_accuracy", "val_loss")  # on the test images; in validation
 NAME = "name"
 
 
@@ -32,8 +32,8 @@ class Row:
 
 def row(one: results.Run) -> Row:
     """The parameters and metrics of a run."""
-    history = one.history()
-    metrics = (one.accuracy(), *(float(history[name][-1]) for name in METRICS[1:]))
+    final = one.final()
+    metrics = (one.accuracy(), *(final[name] for name in METRICS[1:]))
     return Row(one.name, one.params(), metrics)
 
 

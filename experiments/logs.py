@@ -17,6 +17,7 @@ from pipeline import paths
 RUNS = Path(".dvc/tmp/exps/run")  # a folder for each run, named by its revision
 TASKS = paths.STATE / "experiments"  # the output of those that a cluster ran
 FAILED = 4  # the first state after the end: dvc.repo.experiments.executor.base.TaskStatus
+STOPPED = re.compile(r"^stopped after epoch (\d+):", re.MULTILINE)
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+) .* ([\d.]+) s$", re.MULTILINE)
 ERROR = re.compile(r"^ERROR: (failed to reproduce '(.+?)'.*)", re.MULTILINE)
 
@@ -81,7 +82,10 @@ def last_epoch(text: str) -> int:
 def training_seconds(text: str) -> float | None:
     """The sum over the epochs in the output of a run, None if one is missing."""
     epochs = EPOCH.findall(text)
-    if not epochs or len(epochs) != int(epochs[0][1]):
+    if not epochs:
+        return None
+    stopped = STOPPED.search(text)
+    if len(epochs) != int(stopped[1] if stopped else epochs[0][1]):
         return None
     return sum(epoch_seconds(text))
 

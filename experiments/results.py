@@ -42,6 +42,10 @@ class Run:
         """The columns of its history.csv, (epochs,) each."""
         return read_history(self.commit.read(paths.HISTORY), f"{self.name}:{paths.HISTORY}")
 
+    def final(self) -> dict[str, float]:
+        """What history.csv says of the epoch whose weights are the model, by column."""
+        return {key: float(one) for key, one in self._metrics(paths.TRAIN_METRICS)["final"].items()}
+
     def accuracy(self) -> float:
         """On the test images."""
         return float(self._metrics(paths.EVALUATE_METRICS)["accuracy"])

@@ -90,8 +90,7 @@ class Search:
             self.failures[name] = failure
             self.study.tell(number, state=self.optuna.trial.TrialState.FAIL)
         else:
-            history = results.finished()[name].history()
-            self.study.tell(number, float(history[METRIC][-1]))
+            self.study.tell(number, results.finished()[name].final()[METRIC])
 
     def report(self) -> list[str]:
         """The best trials, best first, and what to do with them.

@@ -31,7 +31,7 @@ from pipeline.gate.statistics import half_width
 from pipeline.lock import read_lock
 from pipeline.params import Params, Preprocess, load
 from pipeline.program import Parser, emit, run
-from pipeline.records import one_line, read_file, read_json
+from pipeline.records import one_line, read_file, read_history, read_json
 from pipeline.repository import WORKING_TREE, tracked_files
 
 CARD = Path("MODEL_CARD.md")
@@ -205,7 +205,8 @@ def _facts(here: Results, params: Params) -> dict[str, Any]:
     }
     predictions, bins = here.predictions, params.evaluate.calibration_bins
     rows = _class_rows(here)
-    shape, epochs, batch = preprocessed["shape"], params.train.epochs, params.train.batch_size
+    shape, batch = preprocessed["shape"], params.train.batch_size
+    epochs = len(read_history(read_file(paths.HISTORY), str(paths.HISTORY))["epoch"])
     total = int(counts["train"].sum())
     per_epoch = total // batch if params.train.drop_last else -(-total // batch)
     return {
@@ -222,6 +223,7 @@ def _facts(here: Results, params: Params) -> dict[str, Any]:
         "uneven": score.uneven(np.repeat(np.arange(len(rows)), counts["train"])),
         "duplicates": preprocessed["duplicates"],
         "weights": trained["weights"],
+        "epochs": epochs,
         "steps": epochs * per_epoch,
         "final": trained["final"],
         "best": trained["best"],

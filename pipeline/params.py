@@ -184,6 +184,23 @@ class Train(Section):
         lt=1,
         description="a number from 0 and below 1, the share of the target spread over all classes",
     )
+    average: float = Field(
+        ge=0,
+        lt=1,
+        description="a number from 0 and below 1, how much of a moving average of the weights a"
+        " step leaves, such as 0.999; then the average is scored and saved. 0 for the weights"
+        " themselves",
+    )
+    keep: Literal["last", "best"] = Field(
+        description="last or best: the weights after the last epoch, or after the first of those"
+        " with the highest validation accuracy"
+    )
+    patience: int = Field(
+        ge=0,
+        le=10_000,
+        description="a whole number from 0 to 10000, epochs without a higher validation accuracy"
+        " after which training stops; 0 for never",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         description="none, or balanced: in the loss an image of class c counts as N/(C*n), of N"
         " images of C classes, n of them of class c"
@@ -303,6 +320,17 @@ class Params(Section):
     augment: Augment
     evaluate: Evaluate
     gate: Gate
+
+    @model_validator(mode="after")
+    def _test_images_choose_nothing(self) -> Self:
+        if self.preprocess.validation == "test":
+            for key, off in (("keep", "last"), ("patience", 0)):
+                if (found := getattr(self.train, key)) != off:
+                    raise ValueError(
+                        f"train.{key}: found {found}, expected {off} where preprocess.validation "
+                        f"is test: the test images choose nothing"
+                    )
+        return self
 
 
 def load(path: Path) -> Params:

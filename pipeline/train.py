@@ -43,8 +43,9 @@ class Trained(NamedTuple):
     """What comes out of a training."""
 
     network: "keras.Model"  # raw pixels to logits
+    epoch: int  # from 0, whose weights they are
     about: dict[str, Any]  # what its file says of it: the class names and the largest pixel
-    history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy for each epoch
+    history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy for each that ran
     checkpoint: "Checkpoint | None"  # the last one, to delete once the network is saved
     workers: "Workers"  # that trained it, which wait until the first one lets them go
 
@@ -54,7 +55,7 @@ class Outputs(NamedTuple):
 
     model: Path  # `.keras`
     history: Path  # CSV, a row for each epoch
-    metrics: Path  # JSON: the last and the best values, and the number of weights
+    metrics: Path  # JSON: the values of the kept and of the best epoch, and how many weights
     provenance: Path  # JSON: the processor and the versions that first made this model
 
 
@@ -93,6 +94,7 @@ def train(
     from pipeline.training.checkpoint import Checkpoint
     from pipeline.training.optimizers import make_loss, make_optimizer
     from pipeline.training.progress import Progress
+    from pipeline.training.selection import Selection
     from pipeline.training.workers import Workers
 
     workers = Workers(cluster)
@@ -113,6 +115,7 @@ def train(
     if params.shards > 1:
         fit = partial(shards.fit, shards=params.shards, workers=workers)
         print(f"{params.shards} shards, {cluster.count} worker{'s' if cluster.count > 1 else ''}")
+    selection = Selection(params.average, params.keep, params.patience)
     with _reporting(Progress(params.epochs), checkpoint) as progress, workers.watched():
         history = fit(
             network,
@@ -126,15 +129,25 @@ def train(
             drop_last=params.drop_last,
             augmentation=Augmentation(**augment.model_dump()),
             class_weights=class_weights(params, training),
+            selection=selection,
             streamed=training.remote or training.images.nbytes > MEMORY_SHARE * machine.memory(),
             callbacks=[progress],
             checkpoint=checkpoint,
         )
-    if len(history["loss"]) != params.epochs:
+    accuracies = history["val_accuracy"]
+    if not selection.ended(accuracies, params.epochs):
         raise TrainingError(
-            f"training ended after {len(history['loss'])} of {params.epochs} epochs; run it again"
+            f"training ended after {len(accuracies)} of {params.epochs} epochs; run it again"
         )
-    return Trained(network, training.about, history, checkpoint, workers)
+    kept = selection.kept(accuracies)
+    if len(accuracies) < params.epochs:
+        print(
+            f"stopped after epoch {len(accuracies)}: val_accuracy did not rise in train.patience, "
+            f"{params.patience}, epochs"
+        )
+    if params.keep == "best":
+        print(f"kept the weights after epoch {kept + 1}, the best by val_accuracy")
+    return Trained(network, kept, training.about, history, checkpoint, workers)
 
 
 def build(model: Model, training: Split, seed: int) -> "keras.Model":
@@ -243,7 +256,7 @@ def write(trained: Trained, outputs: Outputs) -> None:
     accuracies = history["val_accuracy"]
     best = max(range(len(accuracies)), key=accuracies.__getitem__)
     metrics = {
-        "final": {name: history[name][-1] for name in HISTORY_COLUMNS[1:]},
+        "final": {name: history[name][trained.epoch] for name in HISTORY_COLUMNS[1:]},
         "best": {"epoch": best + 1, "val_accuracy": accuracies[best]},
         "weights": trained.network.count_params(),
     }

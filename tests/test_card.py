@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from pipeline import card, paths, score
-from pipeline.artifacts import json_bytes
+from pipeline.artifacts import csv_bytes, json_bytes
 from pipeline.gate import freshness
 from pipeline.program import printable
+from pipeline.records import HISTORY_COLUMNS
 from tests.gate.repository import Repository
 from tests.gate.support import predictions
 from tests.support import Start, Workspace, set_param, suite_params
@@ -165,6 +166,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         }
         for path, content in files.items():
             (root / path).write_bytes(json_bytes(content))
+        rows = [[1] * len(HISTORY_COLUMNS), [2] * len(HISTORY_COLUMNS)]
+        (root / paths.HISTORY).write_bytes(csv_bytes(HISTORY_COLUMNS, rows))
         repository.lock()
         repository.git("add", "--all")
         return card.card()
@@ -252,6 +255,18 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
             "params": {"preprocess.duplicates": "remove"},
         },
         "1 image of `train` is in `test`, too, to the pixel, and left out.",
+    ),
+    "the last weights": (
+        {"train": [33, 33]},
+        "in 2 epochs, 6 steps in all.\nThe model is that after the last epoch, in which it got",
+    ),
+    "the best weights": (
+        {"params": {"train.keep": "best", "train.patience": 1, "train.epochs": 9}},
+        "better.\nThe model is that after epoch 1, the first with the highest validation accuracy,",
+    ),
+    "averaged weights": (
+        {"params": {"train.average": 0.99}},
+        "the last epoch, with a moving average of the weights, in which",
     ),
     "no mistake": ({}, "### Most frequent mistakes\nNone.\n"),
     "cut to size": ({"params": {"preprocess.fit": "crop"}}, "it is cropped to its middle."),

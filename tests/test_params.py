@@ -178,6 +178,21 @@ def test_refused_in_one_line(
         assert part in output.err
 
 
+@pytest.mark.parametrize(("key", "off", "on"), [("keep", "last", "best"), ("patience", "0", "3")])
+def test_the_test_images_choose_nothing(key: str, off: str, on: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    changed = TEXT.replace(f"  {key}: {off}\n", f"  {key}: {on}\n")
+    path.write_text(changed)
+    load(path)
+    path.write_text(changed.replace("validation: 0.1", "validation: test"))
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert str(error.value) == (
+        f"{path}: train.{key}: found {on}, expected {off} where preprocess.validation is test: "
+        f"the test images choose nothing"
+    )
+
+
 def test_a_line_for_each_thing(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("epochs: 2", "epochs: 0").replace("mistakes: 25", "mistakes: 0"))

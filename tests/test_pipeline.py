@@ -26,6 +26,7 @@ RANDOM: dict[str, object] = {
     "model.cnn.dropout": 0.2,
     "train.weight_decay": 0.01,
     "train.label_smoothing": 0.1,
+    "train.average": 0.9,
     "augment.shift": 1,
     "augment.rotation": 10.0,
     "augment.zoom": 0.1,

@@ -24,6 +24,7 @@ from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.layers import for_training
 from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
+from pipeline.training.selection import Selection, Weights
 
 STREAMED_STEPS = 32  # batches from the disk per call
 READ_AHEAD = 8  # batches
@@ -42,6 +43,7 @@ def fit(
     drop_last: bool = False,
     augmentation: Augmentation = Augmentation(),  # noqa: B008, it is frozen
     class_weights: NDArray[np.float32] | None = None,
+    selection: Selection = Selection(),  # noqa: B008, likewise
     streamed: bool = False,
     callbacks: list[keras.callbacks.Callback],
     checkpoint: Checkpoint | None = None,
@@ -63,13 +65,14 @@ def fit(
         augmentation: how the images of a step are moved.
         class_weights: (classes,) by which the loss of an image is multiplied, in training alone;
             as in Keras, the mean over a batch is not divided by the sum of the weights.
+        selection: which weights are scored after each epoch, and which are left in `network`.
         streamed: read each batch from where the images are stored, instead of holding all in
             memory.
         callbacks: Keras callbacks; unless `streamed`, they see one batch per epoch.
         checkpoint: where to save the state after every epoch, and from which to resume.
 
     Returns:
-        `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch.
+        `loss`, `accuracy`, `val_loss` and `val_accuracy`, a value for each epoch that ran.
 
     Raises:
         TrainingError: the loss is no longer finite.
@@ -77,10 +80,11 @@ def fit(
     """
     stream = RandomStream(seed, optimizer)
     network = for_training(network, stream)
+    weights = Weights(network, optimizer, selection, epochs)
     shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
     model: BatchModel
     if streamed:
-        model = BatchModel(network, stream, augmentation, class_weights)
+        model = BatchModel(network, stream, augmentation, class_weights, weights)
         data = batches(train, shuffle.order, batch_size)
     else:
         model = EpochModel(
@@ -88,6 +92,7 @@ def fit(
             stream,
             augmentation,
             class_weights,
+            weights,
             train=train,
             order=shuffle.order,
             batch_size=batch_size,
@@ -101,15 +106,17 @@ def fit(
         steps_per_execution=STREAMED_STEPS if streamed else 1,
     )
     optimizer.build(model.trainable_variables)  # before tracing, which would otherwise happen twice
-    save = SaveCheckpoint(checkpoint, model_variables(model)) if checkpoint else None
+    variables = [*model_variables(model), *weights.variables]
+    save = SaveCheckpoint(checkpoint, variables) if checkpoint else None
     history = save.restore() if save else {}
-    done = len(history.get("loss", []))
-    if done == epochs:
+    weights.accuracies = [*history.get("val_accuracy", [])]
+    if selection.ended(weights.accuracies, epochs):
+        weights.finish()
         return history
     with reading(train, validation):
         added: keras.callbacks.History = model.fit(
             data,
-            initial_epoch=done,
+            initial_epoch=len(weights.accuracies),
             epochs=epochs,
             shuffle=False,
             validation_data=batches(
@@ -117,9 +124,10 @@ def fit(
                 tf.range(len(validation.labels)),
                 backend.images_at_once(validation.images.shape[1:]),
             ),
-            callbacks=[shuffle, StopUnlessFinite(), *([save] if save else []), *callbacks],
+            callbacks=[shuffle, StopUnlessFinite(), weights, *([save] if save else []), *callbacks],
             verbose=0,
         )
+    weights.finish()
     return {name: [*history.get(name, []), *values] for name, values in added.history.items()}
 
 
@@ -152,12 +160,14 @@ class BatchModel(keras.Model):
         stream: RandomStream,
         augmentation: Augmentation,
         class_weights: NDArray[np.float32] | None,
+        weights: Weights,
     ) -> None:
         super().__init__()
         self.network = network
         self.stream = stream
         self.augmentation = augmentation
         self.class_weights = class_weights  # (classes,)
+        self.averaged = weights
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The network's logits, (N, classes)."""
@@ -178,6 +188,7 @@ class BatchModel(keras.Model):
             loss = self.compute_loss(images, labels, logits, self.weights_of(labels))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
+        self.averaged.update()
         # Keras has no public name for what it reports as `loss`; test_engine.py checks its value.
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
         self.compute_metrics(images, labels, logits)
@@ -198,12 +209,13 @@ class EpochModel(BatchModel):
         stream: RandomStream,
         augmentation: Augmentation,
         class_weights: NDArray[np.float32] | None,
+        weights: Weights,
         *,
         train: Split,
         order: tf.Variable,
         batch_size: int,
     ) -> None:
-        super().__init__(network, stream, augmentation, class_weights)
+        super().__init__(network, stream, augmentation, class_weights, weights)
         self.images = augmentation.pad(tf.constant(train.images))
         self.labels = tf.constant(train.labels)  # (N,)
         self.order = order  # (N,) int32

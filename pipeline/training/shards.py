@@ -35,6 +35,7 @@ from pipeline.training.images import Shard
 from pipeline.training.layers import for_training
 from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
+from pipeline.training.selection import Selection, Weights
 from pipeline.training.workers import Workers
 
 NOBODY = -1  # stands for an image where a shard has fewer than its size
@@ -59,6 +60,7 @@ def fit(
     drop_last: bool = False,
     augmentation: Augmentation = Augmentation(),  # noqa: B008, it is frozen
     class_weights: NDArray[np.float32] | None = None,
+    selection: Selection = Selection(),  # noqa: B008, likewise
     streamed: bool = False,
     callbacks: Sequence[keras.callbacks.Callback],
     checkpoint: Checkpoint | None = None,
@@ -82,12 +84,16 @@ def fit(
             RandomStream(seed, optimizer, shards),
             augmentation,
             class_weights,
+            selection,
+            epochs=epochs,
             loss=loss,
             workers=workers,
         )
+        weights = training.weights
         save = SaveCheckpoint(checkpoint, training.variables) if checkpoint else None
         history = workers.share_state(training.variables, save.restore() if save else {})
-        listeners = [StopUnlessFinite(), *([save] if save else []), *callbacks]
+        weights.accuracies = [*history.get("val_accuracy", [])]
+        listeners = [StopUnlessFinite(), weights, *([save] if save else []), *callbacks]
         count = len(train.labels)
         usable = count - count % batch_size if drop_last else count
         steps = math.ceil(usable / batch_size)
@@ -98,19 +104,23 @@ def fit(
         )
         unseen = own_blocks(validation, shards, workers)
         blocks = Feed(validation, unseen.shape, streamed=True)
-        for epoch in range(len(history.get("loss", [])), epochs):
+        while not selection.ended(weights.accuracies, epochs):
+            epoch = len(weights.accuracies)
             for listener in listeners:
                 listener.on_epoch_begin(epoch)
             order = epoch_order(count, epoch, seed)[:usable]
             own = divide(order, batch_size, shards)[:, training.mine]
             values = training.epoch(batches.read(own), steps)
+            weights.on_test_begin()
             scored = training.validate(blocks.read(unseen))
+            weights.on_test_end()
             values |= {f"val_{name}": value for name, value in scored.items()}
             workers.compare_state(training.variables, epoch)
             for name, value in values.items():
                 history.setdefault(name, []).append(value)
             for listener in listeners:
                 listener.on_epoch_end(epoch, values)
+        weights.finish()
     return history
 
 
@@ -184,7 +194,9 @@ class Sharded:
         stream: RandomStream,
         augmentation: Augmentation,
         class_weights: NDArray[np.float32] | None,
+        selection: Selection,
         *,
+        epochs: int,
         loss: keras.losses.Loss,
         workers: Workers,
     ) -> None:
@@ -198,6 +210,7 @@ class Sharded:
         self.workers = workers
         self.mine = workers.part(stream.shards)  # the numbers of this worker's shards
         self.optimizer.build(self.network.trainable_variables)
+        self.weights = Weights(self.network, self.optimizer, selection, epochs)
 
         def program(function: Callable[..., object]) -> tf.types.experimental.PolymorphicFunction:
             """One that is compiled by itself, whatever calls it, so that its results agree."""
@@ -213,7 +226,7 @@ class Sharded:
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that a step changes, in an order that only the architecture determines."""
-        return [*self.network.variables, *self.optimizer.variables]
+        return [*self.network.variables, *self.optimizer.variables, *self.weights.variables]
 
     def epoch(self, batches: Iterator[Examples], steps: int) -> dict[str, float]:
         """Takes `steps` steps.
@@ -300,6 +313,7 @@ class Sharded:
         means = [part / total[-1] for part in total[:-TOTALS]]
         self.optimizer.apply(means[: len(variables)], variables)
         self.shard.update_moving(means[len(variables) :])
+        self.weights.update()
 
 
 def _tree(summands: list[list[tf.Tensor]]) -> list[tf.Tensor]:

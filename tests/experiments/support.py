@@ -15,17 +15,18 @@ from pipeline.repository import Commit
 class Made(results.Run):
     """A run with results that are given."""
 
-    def __init__(self, name: str, values: list[float], **images: object) -> None:
+    def __init__(self, name: str, values: list[float], kept: int = -1, **images: object) -> None:
         super().__init__(name, Commit(name, name))
         given = {"dataset": "mnist", "validation": 0.1, "seed": 0} | images
         dataset = {"name": given.pop("dataset")}
         history = dict.fromkeys(("loss", "accuracy", "val_accuracy"), values)
         history["val_loss"] = [1 - value for value in values]
+        final = {key: column[kept] for key, column in history.items()}
         files = {
             paths.PARAMS: yaml.safe_dump({"dataset": dataset, "preprocess": given}).encode(),
             paths.HISTORY: history_bytes(history),
             paths.EVALUATE_METRICS: json.dumps({"accuracy": values[-1]}).encode(),
-            paths.TRAIN_METRICS: json.dumps({"weights": 1234}).encode(),
+            paths.TRAIN_METRICS: json.dumps({"weights": 1234, "final": final}).encode(),
         }
         object.__setattr__(self, "commit", Files(files))
 

@@ -13,7 +13,7 @@ IMAGES: sets.Flat = {"dataset.name": "mnist", "preprocess.validation": 0.1, "pre
 def test_the_best_is_the_best_on_the_same_validation_images(metric: str) -> None:
     runs = [
         Made("last counts", [0.99, 0.5]),
-        Made("second", [0.75]),
+        Made("second", [0.75, 0.99], kept=0),
         Made("first", [0.1, 0.875]),
         Made("also first", [0.875]),
         Made("on the test images", [1.0], validation="test"),

@@ -39,6 +39,9 @@ def test_epochs() -> None:
 def test_seconds_of_a_whole_training() -> None:
     assert logs.training_seconds(OUTPUT.replace("/11", "/3")) == 12.0
     assert logs.training_seconds(OUTPUT) is None  # it went on from the eighth epoch
+    early = OUTPUT.replace("/11", "/90")
+    assert logs.training_seconds(early) is None
+    assert logs.training_seconds(early + "stopped after epoch 3: val_accuracy did not rise") == 12.0
     assert logs.training_seconds("Stage 'train' is cached") is None
 
 

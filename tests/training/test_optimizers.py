@@ -22,6 +22,9 @@ DEFAULTS = {
     "warmup_epochs": 0,
     "weight_decay": 0.0,
     "label_smoothing": 0.0,
+    "average": 0.0,
+    "keep": "last",
+    "patience": 0,
     "class_weights": "none",
     "seed": 0,
 }

@@ -20,6 +20,7 @@ AUGMENTED: dict[str, object] = {
     "augment.flip": True,
     "augment.erase": 3,
 }
+SELECTED: dict[str, object] = {"train.average": 0.9, "train.keep": "best"}
 OPTIONS: dict[str, dict[str, object]] = {
     **{name: {"model.name": name} for name in MODELS if name != "mlp"},
     "sgd": {"train.optimizer": "sgd", "train.learning_rate": 0.1},
@@ -35,6 +36,8 @@ OPTIONS: dict[str, dict[str, object]] = {
     "weight decay": {"train.weight_decay": 0.1},
     "label smoothing": {"train.label_smoothing": 0.1},
     "class weights": {"train.class_weights": "balanced"},
+    "average": {"train.average": 0.9},
+    "best": {"train.keep": "best", "train.patience": 3},
     "dropout": {"model.mlp.dropout": 0.2},
     **{key: {key: value} for key, value in AUGMENTED.items()},
 }
@@ -66,7 +69,7 @@ def test_an_architecture_comes_out_the_same_killed_or_not(
     architecture: str, workspace: Workspace
 ) -> None:
     workspace.set("train.epochs", 60)
-    change(workspace, AUGMENTED | {"model.name": architecture})
+    change(workspace, AUGMENTED | SELECTED | {"model.name": architecture})
     if "dropout" in suite_settings(architecture):
         workspace.set(f"model.{architecture}.dropout", 0.2)
     workspace.run(*TRAIN)

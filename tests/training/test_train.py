@@ -1,5 +1,6 @@
 """What ends a training."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 from pipeline.errors import InputError, TrainingError
 from pipeline.params import Params
 from pipeline.records import read_yaml
-from pipeline.train import Trained, class_weights, train
+from pipeline.train import Outputs, Trained, class_weights, train, write
 from pipeline.training import progress
 from tests.support import suite_params
 from tests.training.support import colours, images
@@ -57,6 +58,27 @@ def test_a_training_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(progress, "Progress", Stop)
     with pytest.raises(TrainingError, match=f"ended after 1 of {PARAMS.train.epochs} epochs; run"):
         run(tmp_path)
+
+
+def test_the_metrics_describe_the_weights_that_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = run(tmp_path, epochs=60, keep="best", patience=3, schedule="constant")
+    accuracies = trained.history["val_accuracy"]
+    best = accuracies.index(max(accuracies))
+    assert trained.epoch == best == len(accuracies) - 1 - 3
+    printed = capsys.readouterr().out
+    assert (
+        f"stopped after epoch {best + 4}: val_accuracy did not rise in train.patience, 3" in printed
+    )
+    assert f"kept the weights after epoch {best + 1}, the best by val_accuracy" in printed
+
+    outputs = Outputs(*(tmp_path / name for name in ("model.keras", "history", "train", "made")))
+    write(trained, outputs)
+    assert json.loads(outputs.metrics.read_text())["final"] == {
+        name: values[best] for name, values in trained.history.items()
+    }
+    assert len(outputs.history.read_text().splitlines()) == 1 + len(accuracies)
 
 
 def test_a_batch_that_cannot_be_filled(tmp_path: Path) -> None:
