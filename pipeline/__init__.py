@@ -38,8 +38,8 @@ import what is below them and never a stage:
 `data/`       where examples come from: datasets and their files, mirrors, archives; sources, which
               chooses a reader: folder, table, listing, parquet, npz, idx, cifar; how pictures are
               prepared and decoded; splits, and stores that have their images
-`training/`   models, the engine and its layers, augmentation, randomness, optimizers, checkpoints,
-              progress; training in shards, by a cluster of workers that watch each other; how
+`training/`   models, the engine and its layers, those of images apart; augmentation, randomness,
+              optimizers, checkpoints, which weights are kept, progress; training in shards, by a cluster of workers that watch each other; how
               TensorFlow starts; inference; what a model file says; models as plain numbers, and as
               converters want them
 `formats/`    what a model is exported to: LiteRT, ONNX, SavedModel
