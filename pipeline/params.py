@@ -97,7 +97,13 @@ class Cnn(Section):
         min_length=1,
         max_length=8,
         description="a list of 1 to 8 whole numbers from 1 to 8192, the filters of each"
-        " convolution",
+        " block of convolutions",
+    )
+    convolutions: int = Field(
+        ge=1, le=8, description="a whole number from 1 to 8, the convolutions of a block"
+    )
+    pooling: Literal["flatten", "average"] = Field(
+        description="flatten or average, what becomes of the last block's images"
     )
     hidden_units: HiddenUnits
     dropout: Dropout

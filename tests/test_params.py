@@ -241,6 +241,8 @@ def test_the_settings_are_those_of_the_chosen_architecture(tmp_path: Path) -> No
     path.write_text(TEXT.replace("name: mlp", "name: cnn"))
     assert load(path).model.settings.model_dump() == {
         "filters": [4, 8],
+        "convolutions": 1,
+        "pooling": "flatten",
         "hidden_units": [16],
         "dropout": 0.0,
     }

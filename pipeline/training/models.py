@@ -9,6 +9,7 @@ values of that section in params.yaml.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import keras
 from keras import layers
@@ -38,33 +39,53 @@ def cnn(
     scale: float,
     *,
     filters: list[int],
+    convolutions: int = 1,
+    pooling: Literal["flatten", "average"] = "flatten",
     hidden_units: list[int],
     dropout: float,
 ) -> keras.Model:
-    """3x3 convolutions, each with 2x2 max pooling and batch normalization, then dense layers.
+    """Blocks of 3x3 convolutions with batch normalization and 2x2 max pooling, then dense layers.
 
-    Pooling comes before normalization, which then has a quarter of the work.
-    (LeCun et al., Proc. IEEE 86, 1998; Ioffe and Szegedy, ICML 2015.)
+    Pooling comes before the last normalization of a block, which then has a quarter of the work.
+    (LeCun et al., Proc. IEEE 86, 1998; Ioffe and Szegedy, ICML 2015; several convolutions before a
+    pooling: Simonyan and Zisserman, ICLR 2015; average pooling: Lin, Chen and Yan, ICLR 2014.)
     """
     blocks = [
         [
-            layers.Conv2D(count, 3, padding="same", use_bias=False, name=f"convolution_{number}"),
-            layers.MaxPooling2D(2, padding="same", name=f"pooling_{number}"),
-            layers.BatchNormalization(name=f"normalization_{number}"),
-            layers.ReLU(name=f"relu_{number}"),
+            *[
+                layer
+                for part in range(1, convolutions)
+                for layer in convolution(count, f"{number}_{part}", [])
+            ],
+            *convolution(
+                count,
+                str(number),
+                [layers.MaxPooling2D(2, padding="same", name=f"pooling_{number}")],
+            ),
         ]
         for number, count in enumerate(filters, start=1)
     ]
+    ends = {"flatten": layers.Flatten, "average": layers.GlobalAveragePooling2D}
     return keras.Sequential(
         [
             *pixels(shape, scale),
             *([layers.Reshape((*shape, 1), name="channel")] if len(shape) == GREY else []),
             *[layer for block in blocks for layer in block],
-            layers.Flatten(name="flatten"),
+            ends[pooling](name=pooling),
             *head(classes, hidden_units, dropout),
         ],
         name="cnn",
     )
+
+
+def convolution(filters: int, name: str, pooling: list[keras.Layer]) -> list[keras.Layer]:
+    """A 3x3 convolution, perhaps `pooling`, batch normalization and ReLU."""
+    return [
+        layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"convolution_{name}"),
+        *pooling,
+        layers.BatchNormalization(name=f"normalization_{name}"),
+        layers.ReLU(name=f"relu_{name}"),
+    ]
 
 
 def pixels(shape: Shape, scale: float) -> list[keras.Layer]:

@@ -142,6 +142,11 @@ def _pooling(layer: keras.layers.MaxPooling2D) -> dict[str, Any]:
     return {}
 
 
+def _average(layer: keras.layers.GlobalAveragePooling2D) -> dict[str, Any]:
+    _expect(layer, keepdims=False)
+    return {}
+
+
 def _batch_normalization(layer: keras.layers.BatchNormalization) -> dict[str, Any]:
     _expect(layer, axis=-1, scale=True, center=True)
     return {}
@@ -161,6 +166,7 @@ DESCRIBED: dict[type[keras.layers.Layer], Callable[..., dict[str, Any]]] = {
     keras.layers.Dense: _dense,
     keras.layers.Conv2D: _convolution,
     keras.layers.MaxPooling2D: _pooling,
+    keras.layers.GlobalAveragePooling2D: _average,
     keras.layers.BatchNormalization: _batch_normalization,
     keras.layers.ReLU: _relu,
 }

@@ -64,6 +64,7 @@ const LAYERS = {
   Dense: dense,
   Conv2D: convolved,
   MaxPooling2D: pooled,
+  GlobalAveragePooling2D: averaged,
 };
 
 function rectified(values) {
@@ -113,6 +114,13 @@ function convolved({ values, shape: [height, width, channels] }, { weights: [ker
 /** Adds `value` times `count` weights of the kernel to as many sums. */
 function addProducts(sums, target, value, kernel, start, count) {
   for (let i = 0; i < count; i++) sums[target + i] += value * kernel[start + i];
+}
+
+/** The average of each channel over the image. */
+function averaged({ values, shape: [height, width, channels] }) {
+  const means = new Float64Array(channels);
+  values.forEach((value, i) => { means[i % channels] += value / (height * width); });
+  return { values: means, shape: [channels] };
 }
 
 /** The maximum of each 2x2 square; those on the edge may lack a row or a column. */

@@ -79,3 +79,27 @@ def test_cnn(shape: tuple[int, ...], filters: list[int]) -> None:
         height, width = math.ceil(height / 2), math.ceil(width / 2)
     assert network.count_params() == weights + (height * width * filters[-1] + 1) * 7
     assert network(np.zeros((3, *shape), np.uint8)).shape == (3, 7)
+
+
+def test_blocks_of_several_convolutions_and_an_average() -> None:
+    network = cnn(
+        (5, 6),
+        7,
+        1 / 16,
+        filters=[4, 8],
+        convolutions=3,
+        pooling="average",
+        hidden_units=[],
+        dropout=0.0,
+    )
+    names = [layer.name for layer in network.layers]
+    assert names[2:13] == [
+        *("convolution_1_1", "normalization_1_1", "relu_1_1"),
+        *("convolution_1_2", "normalization_1_2", "relu_1_2"),
+        *("convolution_1", "pooling_1", "normalization_1", "relu_1"),
+        "convolution_2_1",
+    ]
+    assert names[-2:] == ["average", "logits"]
+    kernels = 9 * (1 * 4 + 2 * 4 * 4 + 4 * 8 + 2 * 8 * 8)
+    assert network.count_params() == kernels + 4 * 3 * (4 + 8) + (8 + 1) * 7
+    assert network(np.zeros((3, 5, 6), np.uint8)).shape == (3, 7)

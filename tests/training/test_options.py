@@ -23,6 +23,8 @@ AUGMENTED: dict[str, object] = {
 SELECTED: dict[str, object] = {"train.average": 0.9, "train.keep": "best"}
 OPTIONS: dict[str, dict[str, object]] = {
     **{name: {"model.name": name} for name in MODELS if name != "mlp"},
+    "double convolutions": {"model.name": "cnn", "model.cnn.convolutions": 2},
+    "average pooling": {"model.name": "cnn", "model.cnn.pooling": "average"},
     "sgd": {"train.optimizer": "sgd", "train.learning_rate": 0.1},
     "momentum": {
         "train.optimizer": "sgd",

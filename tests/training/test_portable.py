@@ -50,6 +50,16 @@ def of(*inner: keras.layers.Layer) -> keras.Model:
 NETWORKS = {
     "mlp": lambda: mlp(SHAPE, 3, 1 / 255, hidden_units=[16, 8], dropout=0.2),
     "cnn": lambda: cnn(SHAPE, 3, 1 / 255, filters=[4, 6, 8], hidden_units=[9], dropout=0.0),
+    "double convolutions and average pooling": lambda: cnn(
+        SHAPE,
+        3,
+        1 / 255,
+        filters=[4, 6],
+        convolutions=2,
+        pooling="average",
+        hidden_units=[9],
+        dropout=0.0,
+    ),
     "with biases": lambda: of(
         layers.Conv2D(4, 3, padding="same", activation="relu", bias_initializer="glorot_normal"),
         layers.MaxPooling2D(2, padding="same"),
@@ -97,6 +107,10 @@ REFUSED = {
     "an axis": (of(layers.BatchNormalization(axis=1, name="odd")), "odd has axis=1, expected -1"),
     "a leaky one": (of(layers.ReLU(negative_slope=0.1, name="odd")), "odd has negative_slope=0.1"),
     "on an image": (of(layers.Dense(4, name="odd")), "odd is applied to images, not to features"),
+    "an average in place": (
+        of(layers.GlobalAveragePooling2D(keepdims=True, name="odd")),
+        "odd has keepdims=True, expected False",
+    ),
     "by channel": (of(layers.Rescaling([0.5], name="odd")), "odd has a scale or an offset by"),
 }
 
