@@ -248,5 +248,6 @@ def _candidates(key: str, value: object) -> list[object]:
         return [{"0": 0.1}, {}]
     names = {"dataset.name": datasets.names(), "model.name": [*Model.architectures()]}
     words = ["adam", "sgd", "constant", "cosine", "none", "balanced", "common", "auto", "pad"]
+    words += ["last", "best", "flatten", "average"]
     words += ["crop", "refuse", "skip", "keep", "remove", "accuracy", "macro_f1", "memory://store"]
     return [*names.get(key, [*words, 0.1, 3])]

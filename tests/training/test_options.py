@@ -39,7 +39,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "label smoothing": {"train.label_smoothing": 0.1},
     "class weights": {"train.class_weights": "balanced"},
     "average": {"train.average": 0.9},
-    "best": {"train.keep": "best", "train.patience": 3},
+    "best": {"train.keep": "best", "train.patience": 1},
     "dropout": {"model.mlp.dropout": 0.2},
     **{key: {key: value} for key, value in AUGMENTED.items()},
 }
