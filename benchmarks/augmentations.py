@@ -55,9 +55,7 @@ def augmented(images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     indices = tf.range(len(images))
 
     def change(augmentation: Augmentation) -> NDArray[np.uint8]:
-        found: NDArray[np.uint8] = augmentation.gather(
-            augmentation.pad(tf.constant(images)), indices, stream
-        ).numpy()
+        found: NDArray[np.uint8] = augmentation.gather(tf.constant(images), indices, stream).numpy()
         return found
 
     return {name: change(Augmentation(**options)) for name, options in OPTIONS.items()}

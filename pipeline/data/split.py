@@ -95,7 +95,8 @@ class Split:
 
 def _images(folder: Path) -> NDArray[np.uint8]:
     if not (folder / MANIFEST).exists():
-        images: NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
+        images: NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="c")
+        images.flags.writeable = False  # here; TensorFlow maps nothing that cannot be written
         return images
     return cast(
         "NDArray[np.uint8]", RemoteImages.load(folder)

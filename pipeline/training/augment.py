@@ -29,23 +29,18 @@ class Augmentation:
     flip: bool = False  # half of them, left to right
     erase: int = 0  # a square of so many pixels a side becomes 0
 
-    def pad(self, images: tf.Tensor) -> tf.Tensor:
-        """`images`, (N, height, width[, 3]) uint8, with a margin to shift into, for `gather`."""
-        margin = (self.shift, self.shift)
-        return tf.pad(images, [(0, 0), margin, margin, *[(0, 0)] * (len(images.shape) - 3)])
-
-    def gather(self, padded: tf.Tensor, indices: tf.Tensor, stream: RandomStream) -> tf.Tensor:
+    def gather(self, images: tf.Tensor, indices: tf.Tensor, stream: RandomStream) -> tf.Tensor:
         """The images at `indices`, (batch,) int32, augmented: (batch, height, width[, 3]) uint8.
 
         All channels of an image are moved alike.
 
         Args:
-            padded: all images, from `pad`.
+            images: all of them, (N, height, width[, 3]) uint8.
             indices: which of them.
             stream: of random numbers.
         """
         if self == Augmentation():
-            return tf.gather(padded, indices)
+            return tf.gather(images, indices)
         count = tf.shape(indices)[0]
         once = partial(computed_once, stream)
 
@@ -53,9 +48,9 @@ class Augmentation:
             return stream.uniform(place, (count, 1, 1))
 
         if self.shift:
-            images = self._shifted(padded, indices, draw(SHIFT_Y), draw(SHIFT_X))
+            images = self._shifted(images, indices, draw(SHIFT_Y), draw(SHIFT_X))
         else:
-            images = tf.gather(padded, indices)
+            images = tf.gather(images, indices)
         if self.rotation or self.zoom or self.shear or self.elastic:
             shape = images.shape[1:3]
             y, x = affine(
@@ -123,29 +118,34 @@ class Augmentation:
         return tf.where(square, tf.zeros((), images.dtype), images)
 
     def _shifted(
-        self, padded: tf.Tensor, indices: tf.Tensor, down: tf.Tensor, right: tf.Tensor
+        self, images: tf.Tensor, indices: tf.Tensor, down: tf.Tensor, right: tf.Tensor
     ) -> tf.Tensor:
         """The images at `indices`, each gathered from where the shift puts it.
 
         That costs no more than to gather them as they are.
 
         Args:
-            padded: (N, height + 2 * shift, width + 2 * shift[, 3]) uint8.
+            images: (N, height, width[, 3]) uint8.
             indices: (batch,) int32.
             down: (batch, 1, 1) from 0 up to 1.
             right: likewise.
         """
-        rows, columns, *channels = padded.shape[1:]
-        height, width = rows - 2 * self.shift, columns - 2 * self.shift
-        integer = position_type(padded.shape)
+        height, width, *channels = images.shape[1:]
+        integer = position_type(images.shape)
 
-        def start(draw: tf.Tensor) -> tf.Tensor:  # from 0 to 2 * shift
-            return tf.cast(draw * (2 * self.shift + 1), integer)
+        def start(draw: tf.Tensor) -> tf.Tensor:  # from -shift to shift
+            return tf.cast(draw * (2 * self.shift + 1), integer) - self.shift
 
         y = start(down) + tf.reshape(tf.range(height, dtype=integer), (1, height, 1))
         x = start(right) + tf.reshape(tf.range(width, dtype=integer), (1, 1, width))
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        y, x = tf.clip_by_value(y, 0, height - 1), tf.clip_by_value(x, 0, width - 1)
         number = tf.cast(tf.reshape(indices, (-1, 1, 1)), integer)
-        return tf.gather(tf.reshape(padded, (-1, *channels)), (number * rows + y) * columns + x)
+        places = (number * height + y) * width + x
+        moved = tf.gather(tf.reshape(images, (-1, *channels)), places)
+        if channels:
+            inside = inside[..., tf.newaxis]
+        return tf.where(inside, moved, tf.zeros((), images.dtype))
 
 
 def position_type(shape: tuple[int | None, ...]) -> tf.DType:

@@ -11,6 +11,7 @@ read from disk batch by batch.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import mmap
 
 import keras
 import numpy as np
@@ -28,6 +29,7 @@ from pipeline.training.selection import Selection, Weights
 
 STREAMED_STEPS = 32  # batches from the disk per call
 READ_AHEAD = 8  # batches
+ALIGNMENT = 64  # bytes
 
 
 def fit(
@@ -176,12 +178,12 @@ class BatchModel(keras.Model):
     def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Takes a step on `batch`, (batch, height, width[, 3]) uint8 images, (batch,) labels."""
         images, labels = batch
-        self.optimize(self.augmentation.pad(images), labels, tf.range(tf.shape(labels)[0]))
+        self.optimize(images, labels, tf.range(tf.shape(labels)[0]))
         return dict(self.get_metrics_result())
 
-    def optimize(self, padded: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> None:
+    def optimize(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> None:
         """Takes an optimizer step on the examples at `indices`, (batch,) int32, augmented."""
-        images = self.augmentation.gather(padded, indices, self.stream)
+        images = self.augmentation.gather(images, indices, self.stream)
         labels = tf.gather(labels, indices)
         with tf.GradientTape() as tape:
             logits = self(images, training=True)
@@ -216,7 +218,7 @@ class EpochModel(BatchModel):
         batch_size: int,
     ) -> None:
         super().__init__(network, stream, augmentation, class_weights, weights)
-        self.images = augmentation.pad(tf.constant(train.images))
+        self.images = tensor_of(train.images)
         self.labels = tf.constant(train.labels)  # (N,)
         self.order = order  # (N,) int32
         self.batch_size = batch_size
@@ -260,6 +262,19 @@ def batches(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf
 
     starts = tf.data.Dataset.range(0, order.shape[0], batch_size)
     return without_autotune(starts.map(read, at_once(split)).prefetch(READ_AHEAD))
+
+
+def tensor_of(images: NDArray[np.uint8]) -> tf.Tensor:
+    """`images` as a tensor; those of a file that is mapped into memory take none besides it.
+
+    TensorFlow reads only what begins at a multiple of ALIGNMENT, as the content of .npy files does.
+    """
+    mapped = images.base
+    if not isinstance(mapped, mmap) or images.ctypes.data % ALIGNMENT:
+        return tf.constant(images)
+    start = images.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+    shared = np.frombuffer(mapped, np.uint8, images.size, start).reshape(images.shape)
+    return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())
 
 
 def stored(split: Split, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

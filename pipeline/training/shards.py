@@ -29,6 +29,7 @@ from pipeline.training.engine import (
     at_once,
     reading,
     stored,
+    tensor_of,
     without_autotune,
 )
 from pipeline.training.images import Shard
@@ -179,7 +180,7 @@ class Feed:
 def _reader(split: Split, *, streamed: bool) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """A function of positions in `split`, int32, that returns the images and labels there."""
     if not streamed:
-        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        images, labels = tensor_of(split.images), tf.constant(split.labels)
         return lambda places: (tf.gather(images, places), tf.gather(labels, places))
 
     return partial(stored, split)
@@ -287,7 +288,7 @@ class Sharded:
         self.stream.shard = number
         self.shard.begin(there)
         size = tf.range(tf.shape(labels)[0])
-        images = self.augmentation.gather(self.augmentation.pad(images), size, self.stream)
+        images = self.augmentation.gather(images, size, self.stream)
         weights = there
         if self.class_weights is not None:
             own = tf.gather(tf.constant(self.class_weights), tf.cast(labels, tf.int32))

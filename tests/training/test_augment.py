@@ -25,8 +25,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 7)).astype(np.uint8)
 
 def take(augmentation: Augmentation, images: np.ndarray, draws: RandomStream) -> np.ndarray:
     indices = tf.range(len(images))
-    padded = augmentation.pad(tf.constant(images))
-    found: np.ndarray = augmentation.gather(padded, indices, draws).numpy()
+    found: np.ndarray = augmentation.gather(tf.constant(images), indices, draws).numpy()
     return found
 
 
@@ -36,8 +35,7 @@ def test_nothing_moves_by_default() -> None:
 
 def test_indices_choose_the_images() -> None:
     augmentation = Augmentation()
-    padded = augmentation.pad(tf.constant(IMAGES))
-    found = augmentation.gather(padded, tf.constant([4, 0, 4]), stream())
+    found = augmentation.gather(tf.constant(IMAGES), tf.constant([4, 0, 4]), stream())
     np.testing.assert_array_equal(found, IMAGES[[4, 0, 4]])
 
 
@@ -156,7 +154,7 @@ def test_a_compiled_augmentation_is_deterministic_and_reads_its_count_when_run()
 
     def gather(images: tf.Tensor) -> tf.Tensor:
         indices = tf.range(tf.shape(images)[0])
-        return augmentation.gather(augmentation.pad(images), indices, numbers)
+        return augmentation.gather(images, indices, numbers)
 
     compiled = tf.function(gather, [tf.TensorSpec((None, 6, 7), tf.uint8)], jit_compile=True)
     once = compiled(IMAGES).numpy()
@@ -272,5 +270,5 @@ def test_a_shift_of_two_thousand_million_pixels() -> None:
 
     last = tf.constant([0, 32_998, 32_999])
     compiled = tf.function(gather, jit_compile=True)
-    found = compiled(augmentation.pad(tf.constant(images)), last).numpy()
+    found = compiled(tf.constant(images), last).numpy()
     assert found.max(axis=(1, 2)).tolist() == [1, 32_998 % 255 + 1, 32_999 % 255 + 1]

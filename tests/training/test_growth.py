@@ -42,3 +42,38 @@ def black(folder: Path, mib: int) -> Path:
 def test_scoring_holds_a_part_of_the_images(tmp_path: Path) -> None:
     few, many = (peak(SCORE, black(tmp_path / str(mib), mib)) for mib in (100, 500))
     assert many - few < 0.2 * 400
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from pipeline.data.split import Split
+from pipeline.training import backend
+backend.start()
+import keras
+from pipeline.training.augment import Augmentation
+from pipeline.training.engine import fit
+from pipeline.training.models import mlp
+train, few = Split.load(Path(sys.argv[1])), Split.load(Path(sys.argv[2]))
+fit(
+    mlp(train.images.shape[1:], 2, 1 / 255, hidden_units=[], dropout=0.0),
+    train,
+    few,
+    optimizer=keras.optimizers.SGD(),
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    epochs=1,
+    batch_size=512,
+    seed=0,
+    augmentation=Augmentation(shift=1),
+    streamed=sys.argv[3] == "streamed",
+    callbacks=[],
+)
+"""
+
+
+def test_training_holds_the_images_once(tmp_path: Path) -> None:
+    validation = black(tmp_path / "validation", 1)
+    few, many = (
+        peak(TRAIN, black(tmp_path / str(mib), mib), validation, "in memory") for mib in (50, 350)
+    )
+    assert many - few < 1.2 * 300
