@@ -5,13 +5,9 @@ long as the arithmetic. Here one call is one epoch: the images stay in memory as
 program, compiled by XLA, receives the order in which to visit them, gathers each batch and takes a
 step.
 
-Images that do not fit in memory take another path, with the same steps in the same order: they are
-read from disk batch by batch.
+Images that do not fit in memory come in blocks of many batches, each of which goes through the same
+steps, while the next one is read.
 """
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from mmap import mmap
 
 import keras
 import numpy as np
@@ -25,11 +21,8 @@ from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.layers import for_training
 from pipeline.training.progress import StopUnlessFinite
 from pipeline.training.randomness import RandomStream, epoch_order
+from pipeline.training.reading import batches, blocks, reading, tensor_of, without_autotune
 from pipeline.training.selection import Selection, Weights
-
-STREAMED_STEPS = 32  # batches from the disk per call
-READ_AHEAD = 8  # batches
-ALIGNMENT = 64  # bytes
 
 
 def fit(
@@ -68,9 +61,10 @@ def fit(
         class_weights: (classes,) by which the loss of an image is multiplied, in training alone;
             as in Keras, the mean over a batch is not divided by the sum of the weights.
         selection: which weights are scored after each epoch, and which are left in `network`.
-        streamed: read each batch from where the images are stored, instead of holding all in
-            memory.
-        callbacks: Keras callbacks; unless `streamed`, they see one batch per epoch.
+        streamed: read the images block by block from where they are stored, instead of holding all
+            in memory.
+        callbacks: Keras callbacks; to them a block is a batch, and an epoch has one unless
+            `streamed`.
         checkpoint: where to save the state after every epoch, and from which to resume.
 
     Returns:
@@ -86,8 +80,16 @@ def fit(
     shuffle = Shuffle(len(train.labels), batch_size if drop_last else 1, seed)
     model: BatchModel
     if streamed:
-        model = BatchModel(network, stream, augmentation, class_weights, weights)
-        data = batches(train, shuffle.order, batch_size)
+        model = BlockModel(
+            network,
+            stream,
+            augmentation,
+            class_weights,
+            weights,
+            batch_size=batch_size,
+            rest=shuffle.order.shape[0] % batch_size,
+        )
+        data = blocks(train, shuffle.order, batch_size)
     else:
         model = EpochModel(
             network,
@@ -105,7 +107,6 @@ def fit(
         loss=loss,
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=True,
-        steps_per_execution=STREAMED_STEPS if streamed else 1,
     )
     optimizer.build(model.trainable_variables)  # before tracing, which would otherwise happen twice
     variables = [*model_variables(model), *weights.variables]
@@ -133,28 +134,13 @@ def fit(
     return {name: [*history.get(name, []), *values] for name, values in added.history.items()}
 
 
-@contextmanager
-def reading(*splits: Split) -> Iterator[None]:
-    """For a block in which TensorFlow reads images.
-
-    Raises:
-        PipelineError: some cannot be read; TensorFlow itself says so in many lines.
-    """
-    try:
-        yield
-    except tf.errors.OpError:
-        for failure in filter(None, (split.failure for split in splits)):
-            raise failure from None
-        raise
-
-
 def model_variables(model: "BatchModel") -> list[keras.Variable]:
     """Everything that a step changes, in an order that only the architecture determines."""
     return [*model.network.variables, *model.optimizer.variables]
 
 
 class BatchModel(keras.Model):
-    """A network whose training step is an optimizer step on a batch."""
+    """A network that can take an optimizer step on a batch."""
 
     def __init__(
         self,
@@ -163,8 +149,11 @@ class BatchModel(keras.Model):
         augmentation: Augmentation,
         class_weights: NDArray[np.float32] | None,
         weights: Weights,
+        *,
+        batch_size: int,
     ) -> None:
         super().__init__()
+        self.batch_size = batch_size
         self.network = network
         self.stream = stream
         self.augmentation = augmentation
@@ -174,12 +163,6 @@ class BatchModel(keras.Model):
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The network's logits, (N, classes)."""
         return self.network(images, training=training)
-
-    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Takes a step on `batch`, (batch, height, width[, 3]) uint8 images, (batch,) labels."""
-        images, labels = batch
-        self.optimize(images, labels, tf.range(tf.shape(labels)[0]))
-        return dict(self.get_metrics_result())
 
     def optimize(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> None:
         """Takes an optimizer step on the examples at `indices`, (batch,) int32, augmented."""
@@ -194,6 +177,18 @@ class BatchModel(keras.Model):
         # Keras has no public name for what it reports as `loss`; test_engine.py checks its value.
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
         self.compute_metrics(images, labels, logits)
+
+    def take_steps(
+        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, count: int | tf.Tensor
+    ) -> None:
+        """Takes a step on each of the first `count` batches of an `order`, (M,) int32."""
+
+        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
+            start = number * self.batch_size
+            self.optimize(images, labels, tf.slice(order, [start], [self.batch_size]))
+            return (number + 1,)
+
+        tf.while_loop(lambda number: number < count, body, (0,), parallel_iterations=1)
 
     def weights_of(self, labels: tf.Tensor) -> tf.Tensor | None:
         """(batch,) what each example counts for in the loss; None if all count the same."""
@@ -217,25 +212,54 @@ class EpochModel(BatchModel):
         order: tf.Variable,
         batch_size: int,
     ) -> None:
-        super().__init__(network, stream, augmentation, class_weights, weights)
+        super().__init__(
+            network, stream, augmentation, class_weights, weights, batch_size=batch_size
+        )
         self.images = tensor_of(train.images)
         self.labels = tf.constant(train.labels)  # (N,)
         self.order = order  # (N,) int32
-        self.batch_size = batch_size
 
     def train_step(self, _data: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes a step for each batch, the last one with the images that remain."""
-        steps, rest = divmod(self.order.shape[0], self.batch_size)
-        batches = tf.reshape(self.order[: steps * self.batch_size], (steps, self.batch_size))
-
-        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
-            self.optimize(self.images, self.labels, batches[number])
-            return (number + 1,)
-
-        if steps:
-            tf.while_loop(lambda number: number < steps, body, (0,), parallel_iterations=1)
+        count, rest = divmod(self.order.shape[0], self.batch_size)
+        if count:
+            self.take_steps(self.images, self.labels, self.order, count)
         if rest:
             self.optimize(self.images, self.labels, self.order[-rest:])
+        return dict(self.get_metrics_result())
+
+
+class BlockModel(BatchModel):
+    """A network whose training step is a block of an epoch, as `reading.blocks` gives it."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        stream: RandomStream,
+        augmentation: Augmentation,
+        class_weights: NDArray[np.float32] | None,
+        weights: Weights,
+        *,
+        rest: int,
+        batch_size: int,
+    ) -> None:
+        super().__init__(
+            network, stream, augmentation, class_weights, weights, batch_size=batch_size
+        )
+        self.rest = rest  # images in the last batch of an epoch, if they are fewer than in others
+
+    def train_step(self, block: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        """Takes a step for each batch of a block."""
+        images, labels, order, count, last = block
+        self.take_steps(images, labels, order, count)
+
+        def step() -> tf.Tensor:
+            places = count * self.batch_size + tf.range(self.rest)
+            self.optimize(images, labels, tf.gather(order, places))
+            return count
+
+        if self.rest:
+            tf.cond(last, step, lambda: count)
         return dict(self.get_metrics_result())
 
 
@@ -252,54 +276,3 @@ class Shuffle(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Called by Keras."""
         self.order.assign(epoch_order(self.count, epoch, self.seed)[: self.order.shape[0]])
-
-
-def batches(split: Split, order: tf.Tensor | tf.Variable, batch_size: int) -> tf.data.Dataset:
-    """Batches of `split`, images and labels, in the `order`, (N,) int32, it has when read."""
-
-    def read(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return stored(split, order[start : start + batch_size])
-
-    starts = tf.data.Dataset.range(0, order.shape[0], batch_size)
-    return without_autotune(starts.map(read, at_once(split)).prefetch(READ_AHEAD))
-
-
-def tensor_of(images: NDArray[np.uint8]) -> tf.Tensor:
-    """`images` as a tensor; those of a file that is mapped into memory take none besides it.
-
-    TensorFlow reads only what begins at a multiple of ALIGNMENT, as the content of .npy files does.
-    """
-    mapped = images.base
-    if not isinstance(mapped, mmap) or images.ctypes.data % ALIGNMENT:
-        return tf.constant(images)
-    start = images.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
-    shared = np.frombuffer(mapped, np.uint8, images.size, start).reshape(images.shape)
-    return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())
-
-
-def stored(split: Split, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The images and labels at `places`, int32 of any shape, read from where they are stored."""
-    images, labels = tf.numpy_function(
-        lambda indices: (split.images[indices], split.labels[indices]),
-        [places],
-        (tf.uint8, split.labels.dtype),
-    )
-    return (
-        tf.ensure_shape(images, (*places.shape, *split.images.shape[1:])),
-        tf.ensure_shape(labels, places.shape),
-    )
-
-
-def at_once(split: Split) -> int | None:
-    """How many batches of `split` to read at once; each waits for a store, in a thread of its own.
-
-    None stands for one after the other.
-    """
-    return READ_AHEAD if split.remote else None
-
-
-def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
-    """`data` without the background tuner, which makes some epochs wait 0.1 s."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return data.with_options(options)

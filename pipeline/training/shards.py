@@ -24,7 +24,11 @@ from pipeline.data.split import Split
 from pipeline.training import backend
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
-from pipeline.training.engine import (
+from pipeline.training.images import Shard
+from pipeline.training.layers import for_training
+from pipeline.training.progress import StopUnlessFinite
+from pipeline.training.randomness import RandomStream, epoch_order
+from pipeline.training.reading import (
     READ_AHEAD,
     at_once,
     reading,
@@ -32,10 +36,6 @@ from pipeline.training.engine import (
     tensor_of,
     without_autotune,
 )
-from pipeline.training.images import Shard
-from pipeline.training.layers import for_training
-from pipeline.training.progress import StopUnlessFinite
-from pipeline.training.randomness import RandomStream, epoch_order
 from pipeline.training.selection import Selection, Weights
 from pipeline.training.workers import Workers
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.training import reading
 from pipeline.training.augment import Augmentation
 from pipeline.training.engine import fit
 from pipeline.training.models import cnn, mlp
@@ -112,12 +113,17 @@ def trained(*, streamed: bool) -> tuple[list[float], keras.Model]:
     return [*history["loss"], *history["val_loss"]], model
 
 
-def test_from_disk_or_from_memory() -> None:
+@pytest.mark.parametrize("batches", [1, 3, 9])  # in a block: 4 blocks, 2 with the last filled, 1
+def test_from_disk_or_from_memory(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK", batches * 16 * 4 * 4)
+    monkeypatch.setattr(reading, "MAPPED", 7)
     losses, model = trained(streamed=False)
+    trained.cache_clear()
     streamed_losses, streamed_model = trained(streamed=True)
-    np.testing.assert_allclose(streamed_losses, losses, atol=1e-5)
+    trained.cache_clear()
+    assert streamed_losses == losses
     for mine, other in zip(model.get_weights(), streamed_model.get_weights(), strict=True):
-        np.testing.assert_allclose(mine, other, atol=1e-5)
+        np.testing.assert_array_equal(mine, other)
 
 
 @pytest.mark.parametrize(("architecture", "streamed"), [(mlp, False), (cnn, True)])

@@ -77,3 +77,11 @@ def test_training_holds_the_images_once(tmp_path: Path) -> None:
         peak(TRAIN, black(tmp_path / str(mib), mib), validation, "in memory") for mib in (50, 350)
     )
     assert many - few < 1.2 * 300
+
+
+def test_streaming_holds_some_blocks(tmp_path: Path) -> None:
+    validation = black(tmp_path / "validation", 1)
+    few, many = (
+        peak(TRAIN, black(tmp_path / str(mib), mib), validation, "streamed") for mib in (50, 350)
+    )
+    assert many - few < 0.3 * 300
