@@ -174,6 +174,7 @@ check: setup ## Lint, check the format, the types and the workflows
 
 bench: setup ## Measure against the plain way: make bench MNIST=FOLDER
 	python -m benchmarks.bench $(call value_of,MNIST)
+	python -m benchmarks.growth $(call value_of,MNIST)
 
 clean: ## Remove .venv, so that make setup begins anew
 	rm -rf .venv

@@ -56,6 +56,7 @@ PROGRAMS = {  # every program, and its arguments where it requires any
     "benchmarks.photos": (".",),
     "benchmarks.ablation": (".",),
     "benchmarks.gate_power": (),
+    "benchmarks.growth": (".",),
     "benchmarks.worker": (".", "--ways", "whole"),
     "benchmarks.workers": (".",),
 }
