@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from experiments import cluster, queue, results, sets
 from pipeline.errors import TrainingError
+from pipeline.program import add_compile_option
 
 MOST = 2**31  # cores or GPUs
 Wanted = Iterable[tuple[str, sets.Flat]]  # names of experiments, and their parameters
@@ -24,6 +25,7 @@ class Way:
 
 def add_options(arguments: argparse.ArgumentParser) -> None:
     """Adds those that say how experiments run."""
+    add_compile_option(arguments)
     arguments.add_argument(
         "--jobs",
         type=count,

@@ -17,6 +17,7 @@ from experiments.progress import Display, Watch
 from experiments.remotes import Remote
 from pipeline.artifacts import write_files
 from pipeline.errors import InputError
+from pipeline.program import NO_COMPILE_CACHE
 from pipeline.records import one_line
 from pipeline.repository import git
 from pipeline.tasks import connected
@@ -24,7 +25,8 @@ from pipeline.tasks import connected
 LOOK = 2  # seconds between two looks at what runs
 GRACE = 20  # seconds for cancelled experiments to remove their clones
 RETRIES = 3  # of an experiment whose machine was lost
-HANDED_ON = ("DATASET_MIRROR", "GIT_AUTHOR_", "GIT_COMMITTER_")  # variables, or how they begin
+# Variables, or how they begin.
+HANDED_ON = ("DATASET_MIRROR", "GIT_AUTHOR_", "GIT_COMMITTER_", NO_COMPILE_CACHE)
 
 
 @dataclass(frozen=True)

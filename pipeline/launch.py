@@ -18,7 +18,7 @@ from typing import IO
 
 from pipeline.cluster import VARIABLE
 from pipeline.errors import InputError
-from pipeline.program import Parser, die_with_parent, run
+from pipeline.program import Parser, add_compile_option, die_with_parent, run
 
 LOOK = 0.1  # seconds between two looks at the workers
 NOTICE = 10.0  # seconds in which the others notice that one has failed, and end by themselves
@@ -108,6 +108,7 @@ def parser() -> Parser:
     """The arguments of the program."""
     arguments = Parser("pipeline.launch", __doc__)
     arguments.add_argument("--workers", type=int, required=True, metavar="N", help="how many")
+    add_compile_option(arguments)
     arguments.add_argument("command", nargs=argparse.REMAINDER, help="what each of them runs")
     return arguments
 

@@ -27,6 +27,7 @@ from pipeline.params import Params, load
 from pipeline.paths import LOCKS, PARAMS, TIMING
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+NO_COMPILE_CACHE = "NO_COMPILE_CACHE"  # an environment variable: any value switches the cache off
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +46,23 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Called by argparse."""
         self.exit(InputError.exit_code, f"{self.name}: {message}; see {self.prog} --help\n")
+
+
+def add_compile_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --no-compile-cache, which holds for all processes that the program starts, too."""
+    parser.add_argument(
+        "--no-compile-cache",
+        action=_SwitchOff,
+        nargs=0,
+        help=f"compile all programs anew; so does {NO_COMPILE_CACHE}=1 in the environment",
+    )
+
+
+class _SwitchOff(argparse.Action):
+    """Sets the variable when the option is parsed."""
+
+    def __call__(self, *_arguments: object) -> None:
+        os.environ[NO_COMPILE_CACHE] = "1"
 
 
 def share(text: str) -> float:
@@ -97,6 +115,7 @@ def run_stage(
     inputs: Iterable[Path] = (),
     *,
     writes: Callable[[], bool] = lambda: True,
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda _parser: None,
 ) -> NoReturn:
     """Runs a stage as a program: with the checked parameters, and alone in this folder.
 
@@ -107,6 +126,7 @@ def run_stage(
         inputs: the outputs of earlier stages that it reads; where DVC runs the stage, they must be
             what dvc.lock recorded.
         writes: whether this process writes the results; one that only helps need not be alone.
+        add_options: adds its own options, which take effect when they are parsed.
     """
 
     def stage(_arguments: argparse.Namespace) -> None:
@@ -122,7 +142,9 @@ def run_stage(
             main(params)
             _record_seconds(name, time.perf_counter() - started)
 
-    run(Parser(f"pipeline.{name}", description), stage)
+    parser = Parser(f"pipeline.{name}", description)
+    add_options(parser)
+    run(parser, stage)
 
 
 def printable(text: str, keep: str = "") -> str:

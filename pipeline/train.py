@@ -22,10 +22,10 @@ from pipeline.cluster import VARIABLE, Cluster, cluster_of
 from pipeline.data.split import Split
 from pipeline.errors import InputError, TrainingError, advising
 from pipeline.params import Augment, Model, Params, Train
-from pipeline.program import run_stage
+from pipeline.program import NO_COMPILE_CACHE, add_compile_option, run_stage
 from pipeline.records import HISTORY_COLUMNS, history_bytes
 from pipeline.sections import Section
-from pipeline.training import backend
+from pipeline.training import backend, compile_cache
 
 if TYPE_CHECKING:
     import keras
@@ -88,7 +88,9 @@ def train(
         TrainingError: the loss is no longer finite, training ended early, or a worker was lost.
     """
     _check(params, training, validation, cluster)
-    backend.start()
+    compile_cache.start()
+    import keras
+
     from pipeline.training import engine, shards
     from pipeline.training.augment import Augmentation
     from pipeline.training.checkpoint import Checkpoint
@@ -116,6 +118,7 @@ def train(
         fit = partial(shards.fit, shards=params.shards, workers=workers)
         print(f"{params.shards} shards, {cluster.count} worker{'s' if cluster.count > 1 else ''}")
     selection = Selection(params.average, params.keep, params.patience)
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: compile_cache.keep())
     with _reporting(Progress(params.epochs), checkpoint) as progress, workers.watched():
         history = fit(
             network,
@@ -131,7 +134,7 @@ def train(
             class_weights=class_weights(params, training),
             selection=selection,
             streamed=training.remote or training.images.nbytes > MEMORY_SHARE * machine.memory(),
-            callbacks=[progress],
+            callbacks=[progress, keep],
             checkpoint=checkpoint,
         )
     accuracies = history["val_accuracy"]
@@ -158,7 +161,7 @@ def build(model: Model, training: Split, seed: int) -> "keras.Model":
         training: the images that it will learn from.
         seed: determines the initial weights.
     """
-    backend.start()
+    compile_cache.start()
     import keras
 
     from pipeline.training.models import MODELS
@@ -301,7 +304,10 @@ def main(params: Params) -> None:
         )
     with advising("run dvc repro"):
         training, validation = Split.load(paths.TRAIN), Split.load(paths.VALIDATION)
-    with redirect_stdout(io.StringIO()) if cluster.rank else nullcontext():
+    with (
+        nullcontext() if cluster.count > 1 else _once_more_without_cache(),
+        redirect_stdout(io.StringIO()) if cluster.rank else nullcontext(),
+    ):
         trained = train(
             params.model,
             params.train,
@@ -316,6 +322,21 @@ def main(params: Params) -> None:
     if trained.checkpoint:
         trained.checkpoint.remove()
     trained.workers.part_company()
+
+
+@contextmanager
+def _once_more_without_cache() -> Iterator[None]:
+    """Starts this program again, without the cache, if TensorFlow may have failed because of it."""
+    try:
+        yield
+    except Exception as error:
+        import tensorflow as tf
+
+        if not isinstance(error, tf.errors.OpError) or not compile_cache.in_doubt():
+            raise
+        print("TensorFlow failed, so all programs are compiled anew", flush=True)
+        os.environ[NO_COMPILE_CACHE] = "1"
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606, no shell
 
 
 def _launch(launcher: str) -> NoReturn:
@@ -342,4 +363,5 @@ if __name__ == "__main__":
         main,
         [paths.TRAIN, paths.VALIDATION],
         writes=lambda: not cluster_of(os.environ).rank,
+        add_options=add_compile_option,
     )

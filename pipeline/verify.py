@@ -23,7 +23,7 @@ from pipeline.gate import results
 from pipeline.gate.freshness import check_lock
 from pipeline.lock import Lock, md5, read_lock
 from pipeline.params import load
-from pipeline.program import Parser, run
+from pipeline.program import NO_COMPILE_CACHE, Parser, run
 from pipeline.records import Predictions, read_file, read_json
 from pipeline.repository import DVC, Source, dvc, find_commit, git
 
@@ -89,7 +89,7 @@ def _cached(path: str, digest: str, cache: Path) -> Iterator[tuple[str, str, Pat
 
 
 def rerun(clone: Path) -> Path:
-    """Clones HEAD and runs everything from the raw data, with an empty cache.
+    """Clones HEAD and runs everything from the raw data, without any cache.
 
     Returns:
         The folder of the project in the clone.
@@ -102,7 +102,7 @@ def rerun(clone: Path) -> Path:
     dvc("cache", "dir", "--local", ".dvc/cache", folder=project)
     _copy_data(project)
     (project / paths.PROVENANCE).unlink(missing_ok=True)  # train keeps it if the model is the same
-    environment = dict(os.environ)
+    environment = os.environ | {NO_COMPILE_CACHE: "1"}
     mirror = environment.get("DATASET_MIRROR", "")
     if mirror and Path(mirror).is_dir():  # a relative path would lead elsewhere from the clone
         environment["DATASET_MIRROR"] = str(Path(mirror).resolve())

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from pipeline.program import NO_COMPILE_CACHE
 from tests.browser import Browser, offline_browser
 from tests.support import REPOSITORY, STAGES, Start, Workspace, copy_repository, suite_params
 
@@ -23,6 +24,8 @@ MNIST = {
     "gate.margin": 0.005,
 }
 
+
+os.environ[NO_COMPILE_CACHE] = "1"  # in this process; those of a Workspace have a home of their own
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # machines differ in speed
 hypothesis.settings.load_profile("untimed")

@@ -19,15 +19,24 @@ from pipeline import machine
 # of those that exist would be out of date with the next TensorFlow.
 DECIDING = ("AUTOGRAPH_", "DNNL_", "DTENSOR_", "KERAS_", "MLIR_", "ONEDNN_", "TF2_", "TF_", "XLA_")
 
+# Wider vectors add up in another order, and XLA's platform-dependent math uses other instructions
+# where there is AVX-512: 33 of 10,000 predictions on MNIST differed.
+WIDEST = "AVX2"
+XLA_FLAGS = f"--xla_cpu_max_isa={WIDEST} --xla_cpu_enable_platform_dependent_math=false"
+
 # In a batch of images to score: the values of 55 colour images of 224x224 pixels, for which the
 # first of many filters take some hundred megabytes.
 MOST_IMAGES, MOST_VALUES = 2000, 2**23
 
 
-def start() -> None:
+def start(programs: Path | None = None) -> None:
     """Imports TensorFlow and Keras, and fixes what would make results depend on the surroundings.
 
     Those are the processor, environment variables, and ~/.keras/keras.json.
+
+    Args:
+        programs: the folder in which TensorFlow finds compiled programs and leaves others, if it is
+            given before any is compiled; see `compile_cache`.
     """
     for name in [*os.environ]:
         if name.startswith(DECIDING):
@@ -36,11 +45,12 @@ def start() -> None:
     os.environ["KERAS_HOME"] = os.devnull  # no keras.json is read or written there
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # fatal errors only
     if platform.machine() in ("x86_64", "AMD64"):
-        # Wider vectors add up in another order, and XLA's platform-dependent math uses other
-        # instructions where there is AVX-512: 33 of 10,000 predictions on MNIST differed.
-        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-        os.environ["XLA_FLAGS"] = (
-            "--xla_cpu_max_isa=AVX2 --xla_cpu_enable_platform_dependent_math=false"
+        os.environ["ONEDNN_MAX_CPU_ISA"] = WIDEST
+        os.environ["XLA_FLAGS"] = XLA_FLAGS
+    if programs:
+        os.environ["TF_XLA_FLAGS"] = (
+            f'--tf_xla_persistent_cache_directory="{programs}" '
+            f"--tf_xla_persistent_cache_device_types=CPU"
         )
     with native_stderr_withheld():  # TensorFlow logs before that level takes effect
         import keras
@@ -62,14 +72,25 @@ def images_at_once(shape: tuple[int, ...]) -> int:
 
 def processor() -> str:
     """What decides how this machine adds up: name, family, model and stepping of its processor."""
-    with suppress(OSError, KeyError):
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
-        facts = dict(line.split("\t", 1) for line in first.splitlines() if "\t" in line)
-        name, *numbers = (
-            facts[key].strip("\t: ") for key in ("model name", "cpu family", "model", "stepping")
-        )
+    facts = _facts()
+    with suppress(KeyError):
+        name, *numbers = (facts[key] for key in ("model name", "cpu family", "model", "stepping"))
         return f"{name}, family {numbers[0]}, model {numbers[1]}, stepping {numbers[2]}"
     return platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """The sets of instructions that the processor has, empty if the system does not say."""
+    return _facts().get("flags", "")
+
+
+def _facts() -> dict[str, str]:
+    """What Linux says of the first processor."""
+    with suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+        pairs = (line.split("\t", 1) for line in first.splitlines() if "\t" in line)
+        return {key: value.strip("\t: ") for key, value in pairs}
+    return {}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.data.split import Split
-from pipeline.training import backend
+from pipeline.training import backend, compile_cache
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.layers import for_training
@@ -164,6 +164,11 @@ class BatchModel(keras.Model):
         """The network's logits, (N, classes)."""
         return self.network(images, training=training)
 
+    def test_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Scores a batch of images, (batch, height, width[, 3]) uint8, and labels, (batch,)."""
+        compile_cache.number_afresh()
+        return dict(super().test_step(batch))
+
     def optimize(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> None:
         """Takes an optimizer step on the examples at `indices`, (batch,) int32, augmented."""
         images = self.augmentation.gather(images, indices, self.stream)
@@ -221,6 +226,7 @@ class EpochModel(BatchModel):
 
     def train_step(self, _data: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes a step for each batch, the last one with the images that remain."""
+        compile_cache.number_afresh()
         count, rest = divmod(self.order.shape[0], self.batch_size)
         if count:
             self.take_steps(self.images, self.labels, self.order, count)
@@ -250,6 +256,7 @@ class BlockModel(BatchModel):
 
     def train_step(self, block: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         """Takes a step for each batch of a block."""
+        compile_cache.number_afresh()
         images, labels, order, count, last = block
         self.take_steps(images, labels, order, count)
 

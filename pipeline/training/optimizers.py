@@ -58,6 +58,32 @@ def balanced(labels: NDArray[np.unsignedinteger[Any]], classes: int) -> NDArray[
     return weights.astype(np.float32)
 
 
+class Cosine(keras.optimizers.schedules.LearningRateSchedule):
+    """From 0 up to a rate along a line, then down to 0 along a cosine.
+
+    It is `keras.optimizers.schedules.CosineDecay` (Loshchilov and Hutter, SGDR, ICLR 2017) as XLA
+    compiles that, to the bit: XLA multiplies by what it finds to be constant. Here it is variables,
+    so that other rates and lengths need no other program.
+    """
+
+    def __init__(self, rate: float, warmup: int, decay: int) -> None:
+        """Up to `rate` in `warmup` steps, down in `decay` steps."""
+        peak, one = np.float32(rate), np.float32(1)
+        slope = one / np.float32(warmup) * peak if warmup else 0
+        pace = one / np.float32(decay) * np.float32(math.pi)
+        self.rate, self.warmup, self.decay, self.slope, self.pace = (
+            keras.Variable(value, dtype="float32", trainable=False)
+            for value in (rate, warmup, decay, slope, pace)
+        )
+
+    def __call__(self, step: Any) -> Any:  # noqa: ANN401, tensors
+        """The learning rate of `step`, both ()."""
+        number = keras.ops.cast(step, "float32")
+        decaying = keras.ops.minimum(number - self.warmup, self.decay)
+        decayed = self.rate * (0.5 * (1.0 + keras.ops.cos(self.pace * decaying)))
+        return keras.ops.where(number < self.warmup, self.slope * number, decayed)
+
+
 def make_optimizer(params: Train, images: int) -> keras.optimizers.Optimizer:
     """The optimizer, with its learning rate for each step of epochs of `images` images.
 
@@ -69,12 +95,7 @@ def make_optimizer(params: Train, images: int) -> keras.optimizers.Optimizer:
     rate: float | keras.optimizers.schedules.LearningRateSchedule = params.learning_rate
     if params.schedule == "cosine":
         warmup = params.warmup_epochs * steps
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else params.learning_rate,
-            decay_steps=params.epochs * steps - warmup,
-            warmup_target=params.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
+        rate = Cosine(params.learning_rate, warmup, params.epochs * steps - warmup)
     optimizers = {
         "adam": keras.optimizers.Adam,
         "sgd": partial(keras.optimizers.SGD, momentum=params.momentum, nesterov=params.nesterov),

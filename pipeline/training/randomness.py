@@ -16,7 +16,7 @@ class RandomStream:
     """Random numbers for the step that an optimizer has reached, others for each of its shards."""
 
     def __init__(self, seed: int, optimizer: keras.optimizers.Optimizer, shards: int = 1) -> None:
-        self.seed = seed
+        self.seed = tf.Variable(seed, dtype=tf.int64)  # no constant: all seeds share a program
         self.optimizer = optimizer
         self.shards = shards
         self.shard: int | tf.Tensor = 0  # of the step, from 0 up
@@ -44,7 +44,7 @@ class RandomStream:
         step = tf.cast(self.optimizer.iterations, tf.int64)
         shard = step * self.shards + tf.cast(self.shard, tf.int64)
         counter = shard * PLACES + place
-        return tf.stack([tf.constant(self.seed, tf.int64), counter])
+        return tf.stack([self.seed, counter])
 
 
 def epoch_order(count: int, epoch: int, seed: int) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ SC 2023) and VirtualFlow (Or, Zhang and Freedman, MLSys 2022).
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, wraps
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.data.split import Split
-from pipeline.training import backend
+from pipeline.training import backend, compile_cache
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, SaveCheckpoint
 from pipeline.training.images import Shard
@@ -171,7 +171,7 @@ class Feed:
         numbers = tf.data.Dataset.range(shape[0])
         self.data = without_autotune(numbers.map(examples, at_once(split)).prefetch(READ_AHEAD))
 
-    def read(self, places: NDArray[np.int32]) -> Iterator[Examples]:
+    def read(self, places: NDArray[np.int32]) -> tf.data.Iterator:
         """The examples at `places[0]`, `places[1]`, ..., as positions in the split or NOBODY."""
         self.places.assign(places)
         return iter(self.data)
@@ -216,7 +216,13 @@ class Sharded:
         def program(function: Callable[..., object]) -> tf.types.experimental.PolymorphicFunction:
             """One that is compiled by itself, whatever calls it, so that its results agree."""
             apart = {"_noinline": True}
-            return tf.function(function, jit_compile=True, experimental_attributes=apart)
+
+            @wraps(function)
+            def traced(*arguments: object) -> object:
+                compile_cache.number_afresh()
+                return function(*arguments)
+
+            return tf.function(traced, jit_compile=True, experimental_attributes=apart)
 
         self.steps = tf.function(self._steps)
         self.gradient = program(self._gradient)
@@ -241,8 +247,9 @@ class Sharded:
         """
         return _means(self.steps(batches, tf.constant(steps)).numpy())
 
-    def validate(self, blocks: Iterator[Examples]) -> dict[str, float]:
+    def validate(self, blocks: tf.data.Iterator) -> dict[str, float]:
         """The mean `loss` and the `accuracy` over all workers' `blocks`, (size, ...) each."""
+        self.test.get_concrete_function(*blocks.element_spec)  # before anything reads ahead
         own = np.array([[total.numpy() for total in self.test(*block)] for block in blocks])
         totals = self.workers.gather(tf.constant(own.reshape(-1))).numpy()  # in the blocks' order
         return _means(totals.reshape(-1, TOTALS).astype(np.float64).sum(axis=0))
