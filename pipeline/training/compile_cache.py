@@ -1,10 +1,11 @@
 """Programs that XLA has compiled, kept on disk for all trainings of a user.
 
 TensorFlow can look for compiled programs in a folder, and leave new ones there. It takes one only
-for the very program that it is about to compile, but then runs its machine code whatever has become
-of its bytes, and a file that it cannot read or write ends the training. So it gets a folder of its
-own in each process, a `Loan`, with links to the programs of a `Store` whose digests are right. What
-it adds goes to the store at the end of an epoch.
+for the very program that it is about to compile, but does not ask whether its bytes are whole: with
+a bit flipped at each of 151 places in turn, a program ended the process at 19, computed something
+else at 9 and raised an error at 50. A file that it cannot write raises an error, too. So it gets a
+folder of its own in each process, a `Loan`, with links to the programs of a `Store` whose digests
+are right. What it adds goes to the store at the end of an epoch.
 
 A store belongs to a version of TensorFlow, its flags and a processor. It is in the user's cache
 folder and not in a repository, because experiments run in copies and clones of that.
@@ -32,7 +33,7 @@ from pipeline.training import backend
 
 NAME = "mnist-pipeline"  # of the folder in the user's cache folder
 MOST_BYTES = 128 * 2**20  # of all programs; the oldest are dropped first. A network has 1 MiB or so
-ROOM = 16 * 2**20  # bytes that must be free: a disk that gets full would end the training
+ROOM = 8 * 2**20  # bytes that must be free: a disk that gets full would end the training
 PROGRAM = re.compile(r"([0-9a-f]{64})-(.+\.pb)")  # a file of a store: SHA-256, TensorFlow's name
 UNPROVEN = "unproven"  # a file in a loan: no epoch has ended yet
 ROUND = 100_000  # more than what tracing one program counts up
@@ -140,16 +141,18 @@ def loan() -> Loan | None:
     """
     if os.environ.get(NO_COMPILE_CACHE):
         return None
-    root = user_cache_path(NAME)
     try:
-        if not root.is_absolute():
-            raise FileNotFoundError(None, "expected the path of a home folder", str(root))
-        begun = Loan(Store(_own_folder(_own_folder(root) / _surroundings())))
+        root = _own_folder(user_cache_path(NAME))
+        begun = Loan(Store(_own_folder(root / _surroundings())))
     except OSError as error:
-        print(f"{error.filename or root}: {error.strerror}; so all programs are compiled anew")
-        return None
-    atexit.register(begun.end)
-    return begun
+        why = f"{error.filename or NAME}: {error.strerror}"
+    except RuntimeError as error:  # of platformdirs: the user has no home
+        why = str(error)
+    else:
+        atexit.register(begun.end)
+        return begun
+    print(f"{why}; so all programs are compiled anew")
+    return None
 
 
 def start() -> None:
