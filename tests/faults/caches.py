@@ -1,9 +1,12 @@
-"""DVC's cache and what it brings back are damaged."""
+"""The caches are damaged, or cannot be used: DVC's, and that of compiled programs."""
 
+import errno
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.lock import md5
-from tests.faults.fault import Fault, change, nightly, shell
+from tests.faults.fault import Fault, Prepare, change, nightly, nothing, shell, stage, strike
 from tests.support import Workspace
 
 
@@ -35,7 +38,80 @@ def _damaged(what: str, path: str, line: str, stage: str) -> Fault:
     return Fault(what, "dvc repro", 255, line, prepare, undo=undo, incomplete=True)
 
 
+COMPILED = f"XDG_CACHE_HOME=$PWD/programs {stage('train')}"  # with an own cache of programs
+ANEW = "so all programs are compiled anew"
+
+
+def _compiled(
+    what: str,
+    line: str,
+    prepare: Prepare = nothing,
+    *,
+    code: int = 0,
+    variables: dict[str, str] | None = None,
+) -> Fault:
+    undo = shell("rm -rf programs")
+    return Fault(f"train: {what}", COMPILED, code, line, prepare, variables or {}, undo)
+
+
+def _program(how: Callable[[bytes], bytes]) -> Prepare:
+    """Trains once, which compiles two programs, and changes their bytes."""
+
+    def prepare(workspace: Workspace) -> None:
+        shell(COMPILED)(workspace)
+        for path in (workspace.root / "programs").glob("*/*/*.pb"):
+            path.write_bytes(how(path.read_bytes()))
+
+    return prepare
+
+
 FAULTS = [
+    _compiled(
+        "a bit of the compiled programs is flipped",
+        "__XLA_CPU_JIT.pb: removed, it is damaged",
+        _program(lambda content: content[:-99] + bytes([content[-99] ^ 1]) + content[-98:]),
+    ),
+    nightly(
+        _compiled(
+            "the compiled programs are cut off",
+            "__XLA_CPU_JIT.pb: removed, it is damaged",
+            _program(lambda content: content[: len(content) // 2]),
+        )
+    ),
+    _compiled(
+        "the disk is full when a compiled program is written",
+        f"TensorFlow failed, {ANEW}",
+        variables=strike("write", "xla_compile_cache", error=errno.ENOSPC),
+    ),
+    nightly(
+        _compiled(
+            "stopped by SIGKILL when a compiled program is written",
+            "",
+            code=128 + signal.SIGKILL,
+            variables=strike("write", "xla_compile_cache", signal=signal.SIGKILL),
+        )
+    ),
+    nightly(
+        _compiled(
+            "the disk has no room for compiled programs",
+            f"No space left on device; {ANEW}",
+            variables=strike("write", "unproven", error=errno.ENOSPC),
+        )
+    ),
+    nightly(
+        _compiled(
+            "others can write to the cache of compiled programs",
+            f"expected a folder that only you can write to; {ANEW}",
+            shell("mkdir -p programs/mnist-pipeline; chmod 777 programs/mnist-pipeline"),
+        )
+    ),
+    nightly(
+        _compiled(
+            "a file is in the place of the cache of compiled programs",
+            f"programs/mnist-pipeline: Not a directory; {ANEW}",
+            shell("echo text > programs"),
+        )
+    ),
     _damaged(
         "evaluate: the model is damaged in DVC's cache",
         "models/model.keras",
