@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from pipeline.training import backend
+from pipeline.training import compile_cache
 
-backend.start()
+compile_cache.start()
 
 import keras  # noqa: E402
 
@@ -49,6 +49,7 @@ def train(
     )
     keras.utils.set_random_seed(seed)
     clock = Clock(enough)
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: compile_cache.keep())
     checkpoint = TimedCheckpoint(checkpoints, {}) if checkpoints else None
     fit(
         mlp((28, 28), 10, 1 / 255, hidden_units=units, dropout=0.2 if regularised else 0.0),
@@ -60,7 +61,7 @@ def train(
         batch_size=batch_size,
         seed=seed,
         augmentation=Augmentation(shift=2 if regularised else 0),
-        callbacks=[clock],
+        callbacks=[clock, keep],
         checkpoint=checkpoint,
     )
     if checkpoint:
