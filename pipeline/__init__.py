@@ -40,8 +40,9 @@ import what is below them and never a stage:
               prepared and decoded; splits, and stores that have their images
 `training/`   models, the engine and its layers, those of images apart; augmentation, randomness,
               optimizers, checkpoints, which weights are kept, progress; training in shards, by a
-              cluster of workers that watch each other; how TensorFlow starts; inference; what a
-              model file says; models as plain numbers, and as converters want them
+              cluster of workers that watch each other; how TensorFlow starts, and where compiled
+              programs are kept; inference; what a model file says; models as plain numbers, and as
+              converters want them
 `formats/`    what a model is exported to: LiteRT, ONNX, SavedModel
 `web/`        the page to draw on: its template, and its scripts, which the page contains
 `gate/`       the judge and the statistics it uses, results and whether they are fresh, the verdict

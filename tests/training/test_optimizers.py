@@ -1,13 +1,16 @@
 """What params.yaml makes of an optimizer and a loss."""
 
 import math
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.params import Train
-from pipeline.training.optimizers import balanced, make_loss, make_optimizer
+from pipeline.training.optimizers import Cosine, balanced, make_loss, make_optimizer
 
 DEFAULTS = {
     "epochs": 10,
@@ -84,6 +87,30 @@ def test_momentum(nesterov: bool, steps: list[float]) -> None:
         before = weight.numpy()
         made.apply([np.ones(1, np.float32)], [weight])
         assert before - weight.numpy() == pytest.approx(step)
+
+
+@pytest.mark.parametrize(("warmup", "decay"), [(0, 31), (7, 31), (100, 1688)])
+@pytest.mark.parametrize("rate", [0.001, 0.1])
+def test_a_cosine_schedule_is_keras_own_to_the_bit(rate: float, warmup: int, decay: int) -> None:
+    schedules = keras.optimizers.schedules
+    keras_own = (
+        schedules.CosineDecay(0.0, decay, warmup_target=rate, warmup_steps=warmup)
+        if warmup
+        else schedules.CosineDecay(rate, decay)
+    )
+    steps = warmup + decay + 3
+
+    def rates(schedule: Callable[[tf.Tensor], tf.Tensor]) -> NDArray[np.float32]:
+        def write(step: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            return step + 1, found.write(step, schedule(step))
+
+        def trace() -> tf.Tensor:
+            empty = tf.TensorArray(tf.float32, steps)
+            return tf.while_loop(lambda step, _: step < steps, write, (0, empty))[1].stack()
+
+        return np.asarray(tf.function(trace, jit_compile=True)())
+
+    np.testing.assert_array_equal(rates(Cosine(rate, warmup, decay)), rates(keras_own))
 
 
 def test_weights_decay_and_biases_do_not() -> None:
