@@ -11,7 +11,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from pipeline import machine
@@ -53,7 +53,9 @@ def start(programs: Path | None = None) -> None:
             f'--tf_xla_persistent_cache_directory="{programs}" '
             f"--tf_xla_persistent_cache_device_types=CPU"
         )
-    with native_stderr_withheld(), _lasting():  # TensorFlow logs before that level takes effect
+    first = "tensorflow" not in sys.modules
+    # TensorFlow logs before that level takes effect.
+    with native_stderr_withheld(), _lasting() if first else nullcontext():
         import keras
         import tensorflow as tf
 

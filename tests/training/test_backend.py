@@ -1,5 +1,6 @@
 """What could change results from outside, and is kept from it."""
 
+import gc
 import os
 import re
 from importlib.util import find_spec
@@ -45,6 +46,14 @@ def test_every_variable_is_dropped_or_harmless(package: str) -> None:
     assert len(found) > 5
     others = {name for name in found if not name.startswith(backend.DECIDING)}
     assert others <= set(HARMLESS)
+
+
+def test_what_another_start_finds_can_still_be_collected() -> None:
+    frozen = gc.get_freeze_count()
+    assert frozen > 100_000  # what the imports made
+    backend.start()
+    assert gc.get_freeze_count() == frozen
+    assert gc.isenabled()
 
 
 def test_settings_of_a_notebook_are_undone() -> None:
