@@ -39,6 +39,7 @@ def black(folder: Path, mib: int) -> Path:
     return folder
 
 
+@pytest.mark.long("pipeline/data/split.py", "pipeline/training")
 def test_scoring_holds_a_part_of_the_images(tmp_path: Path) -> None:
     few, many = (peak(SCORE, black(tmp_path / str(mib), mib)) for mib in (100, 500))
     assert many - few < 0.2 * 400
@@ -71,6 +72,7 @@ fit(
 """
 
 
+@pytest.mark.long("pipeline/data/split.py", "pipeline/training")
 def test_training_holds_the_images_once(tmp_path: Path) -> None:
     validation = black(tmp_path / "validation", 1)
     few, many = (
@@ -79,6 +81,7 @@ def test_training_holds_the_images_once(tmp_path: Path) -> None:
     assert many - few < 1.2 * 300
 
 
+@pytest.mark.long("pipeline/data/split.py", "pipeline/training")
 def test_streaming_holds_some_blocks(tmp_path: Path) -> None:
     validation = black(tmp_path / "validation", 1)
     few, many = (
