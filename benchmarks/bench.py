@@ -65,7 +65,7 @@ def alternately(
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
-def epoch(way: Way, units: list[int], batch_size: int, **options: bool) -> float:
+def epoch(way: Way, units: list[int], batch_size: int, **options: object) -> float:
     """Seconds of an epoch with validation, the first one apart, which compiles."""
     return median(way.train(units, batch_size, EPOCHS, **options).seconds[1:])
 
@@ -158,6 +158,13 @@ def training(table: Table, folder: Path, rounds: int) -> None:
             medians = alternately(one, partial(epoch, other, units, 32), rounds)
             what = f"the same, against {name} {version(name)}"
             table.compare(what, medians, "1" if name == "jax" else "")
+    for name, filters, units in (("small", (8, 24, 44), []), ("best", (24, 56, 96, 128), [128])):
+        medians = alternately(
+            partial(epoch, ours, units, 128, filters=filters),
+            partial(epoch, plain, units, 128, filters=filters),
+            rounds,
+        )
+        table.compare(f"the network of `cnn-{name}`, batch 128", medians, "more than 1")
     medians = alternately(
         partial(epoch, ours, [512, 512], 128, regularised=True),
         partial(epoch, plain, [512, 512], 128, regularised=True),

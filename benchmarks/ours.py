@@ -1,7 +1,9 @@
 """The training engine of the pipeline, started as the train stage starts it."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.training import compile_cache
 
@@ -16,7 +18,7 @@ from pipeline.data.split import Split  # noqa: E402
 from pipeline.training.augment import Augmentation  # noqa: E402
 from pipeline.training.checkpoint import Checkpoint, State  # noqa: E402
 from pipeline.training.engine import fit  # noqa: E402
-from pipeline.training.models import mlp  # noqa: E402
+from pipeline.training.models import cnn, mlp  # noqa: E402
 from pipeline.training.optimizers import make_loss  # noqa: E402
 
 
@@ -39,6 +41,7 @@ def train(
     epochs: int,
     *,
     seed: int = 0,
+    filters: Sequence[int] = (),
     regularised: bool = False,
     enough: float = 2.0,
     checkpoints: Path | None = None,
@@ -51,8 +54,10 @@ def train(
     clock = Clock(enough)
     keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: compile_cache.keep())
     checkpoint = TimedCheckpoint(checkpoints, {}) if checkpoints else None
+    dense: dict[str, Any] = {"hidden_units": units, "dropout": 0.2 if regularised else 0.0}
+    shape = (28, 28), 10, 1 / 255
     fit(
-        mlp((28, 28), 10, 1 / 255, hidden_units=units, dropout=0.2 if regularised else 0.0),
+        cnn(*shape, filters=[*filters], **dense) if filters else mlp(*shape, **dense),
         train_split,
         test_split,
         optimizer=keras.optimizers.Adam(weight_decay=1e-4 if regularised else None),

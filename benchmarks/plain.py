@@ -5,6 +5,7 @@ As a program it loads MNIST from its four archives, fits 784-512-10 for 10 epoch
 
 import argparse
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +36,14 @@ def noise(name: str) -> tuple[Bytes, Bytes]:
     return images, generator.integers(0, 10, count, np.uint8)
 
 
-def build(hidden_units: list[int], *, regularised: bool = False) -> "keras.Model":
-    """A compiled network of fully connected layers.
+def build(
+    hidden_units: list[int], *, filters: Sequence[int] = (), regularised: bool = False
+) -> "keras.Model":
+    """A compiled network of fully connected layers, after convolutions if there are `filters`.
 
     Args:
         hidden_units: neurons of each hidden layer.
+        filters: of each convolution.
         regularised: add Keras's own dropout and shifts, weight decay, and label smoothing, which
             takes one-hot labels.
     """
@@ -56,10 +60,21 @@ def build(hidden_units: list[int], *, regularised: bool = False) -> "keras.Model
         keras.layers.Reshape((28, 28, 1)),
         keras.layers.RandomTranslation(2 / 28, 2 / 28, "constant", interpolation="nearest"),
     ]
+    convolutions = [
+        [
+            keras.layers.Conv2D(count, 3, padding="same", use_bias=False),
+            keras.layers.MaxPooling2D(2, padding="same"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+        ]
+        for count in filters
+    ]
     model = keras.Sequential(
         [
             keras.Input((28, 28)),
             *(shift if regularised else []),
+            *([keras.layers.Reshape((28, 28, 1))] if filters else []),
+            *[layer for block in convolutions for layer in block],
             keras.layers.Flatten(),
             *[layer for block in hidden for layer in block],
             keras.layers.Dense(10),
@@ -87,6 +102,7 @@ def train(
     epochs: int,
     *,
     seed: int = 0,
+    filters: Sequence[int] = (),
     regularised: bool = False,
     enough: float = 2.0,
 ) -> Training:
@@ -105,7 +121,7 @@ def train(
         labels, test_labels = map(keras.utils.to_categorical, (labels, test_labels))
     keras.utils.set_random_seed(seed)
     clock = Clock(enough)
-    build(units, regularised=regularised).fit(
+    build(units, filters=filters, regularised=regularised).fit(
         images,
         labels,
         batch_size=batch_size,
