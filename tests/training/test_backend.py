@@ -1,8 +1,9 @@
 """What could change results from outside, and is kept from it."""
 
-import gc
 import os
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import keras
 import pytest
 
 from pipeline.training import backend
+from tests.support import REPOSITORY
 
 # Variables that the installed Keras and TensorFlow read, and that decide no result.
 HARMLESS = {
@@ -48,12 +50,22 @@ def test_every_variable_is_dropped_or_harmless(package: str) -> None:
     assert others <= set(HARMLESS)
 
 
-def test_what_another_start_finds_can_still_be_collected() -> None:
-    frozen = gc.get_freeze_count()
-    assert frozen > 100_000  # what the imports made
-    backend.start()
-    assert gc.get_freeze_count() == frozen
-    assert gc.isenabled()
+def test_the_first_start_alone_keeps_its_objects_from_the_collector() -> None:
+    program = (
+        "import gc\n"
+        "from pipeline.training import backend\n"
+        "for _ in range(2):\n"
+        "    backend.start()\n"
+        "    print(gc.get_freeze_count(), gc.isenabled())\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", program), cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    first, second = done.stdout.splitlines()
+    assert first == second
+    frozen, enabled = first.split()
+    assert int(frozen) > 100_000  # what the imports made
+    assert enabled == "True"
 
 
 def test_settings_of_a_notebook_are_undone() -> None:
