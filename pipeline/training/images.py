@@ -194,8 +194,11 @@ class BatchNormalization(BatchLast):
             len(layer.output.shape) - 1,
         )
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The layer's outputs for `inputs`, (batch, ..., channels), normalized by channel."""
+    def call(self, inputs: tf.Tensor, training: bool = False, mask: None = None) -> tf.Tensor:  # noqa: ARG002
+        """The layer's outputs for `inputs`, (batch, ..., channels), normalized by channel.
+
+        Keras passes a `mask` in functional models, for sequences; images have none.
+        """
         if len(inputs.shape) == IMAGES:
             return super().call(inputs, training=training)
         _, *places, channels = inputs.shape

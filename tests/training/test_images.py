@@ -134,6 +134,17 @@ def test_what_has_no_stand_in_is_said(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == "strided: a Conv2D of these settings trains slowly\n"
 
 
+def test_a_functional_network_with_a_shortcut() -> None:
+    pixels = keras.Input((4, 4, 2))
+    block = ReLU()(BatchNormalization()(Conv2D(2, 3, padding="same")(pixels)))
+    network = keras.Model(pixels, MaxPooling2D(2)(keras.layers.Add()([pixels, block])))
+    copy = for_training(network, stream())
+    batch = numbers(3, 4, 4, 2)
+    expected = compiled(network)(batch)
+    for mine, theirs in zip(compiled(copy)(batch), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_in_a_network_is_replaced_as_well() -> None:
     inner = keras.Sequential([keras.Input((8, 8, 1)), Conv2D(2, 3)])
     copy = for_training(keras.Sequential([keras.Input((8, 8, 1)), inner, ReLU()]), stream())

@@ -109,7 +109,7 @@ RESULTS = ("models/model.keras", "metrics/history.csv", "metrics/predictions.csv
 @pytest.mark.nightly
 @pytest.mark.long("pipeline/training", "pipeline/train.py", "pipeline/program.py")
 def test_twenty_kills(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.set("train.epochs", 1000)
+    workspace.set("train.epochs", 3000)
     never_killed = workspace.copy(tmp_path / "never")
     assert never_killed.repro() == ["train", "evaluate"]
     killer = Killer(workspace, tmp_path / "log")
@@ -124,6 +124,7 @@ def test_twenty_kills(workspace: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.long("pipeline/training", "pipeline/train.py", "pipeline/program.py")
 def test_three_kills_on_mnist(mnist: Workspace, tmp_path: Path) -> None:
+    mnist.set("train.epochs", 15)
     killed = mnist.copy(tmp_path / "killed")
     mnist.repro()
     killed.run("dvc", "repro", "preprocess")
