@@ -17,6 +17,7 @@ from experiments import progress, results, sets
 from pipeline.errors import InputError
 from pipeline.program import Parser, run
 
+DECISIVE = ("dataset.name", "model.name")  # parameters that come first
 METRICS = ("accuracy", "val_accuracy", "val_loss")  # on the test images; in validation
 NAME = "name"
 
@@ -54,8 +55,9 @@ def ordered(rows: Sequence[Row], images: sets.Flat) -> list[Row]:
 def differing(rows: Sequence[Row], images: sets.Flat) -> list[str]:
     """The parameters that are not the same in all of `rows`, those with most values first.
 
-    Values in rows on `images`, which can be compared, count more than those in the others. Which
-    images and which seed come last: the names of experiments over several seeds tell them.
+    Values in rows on `images`, which can be compared, count more than those in the others. The
+    dataset and the architecture come first. Which images are held out and which seed come last: the
+    names of experiments over several seeds tell them.
     """
     keys = dict.fromkeys(key for row in rows for key in row.params)
 
@@ -67,7 +69,8 @@ def differing(rows: Sequence[Row], images: sets.Flat) -> list[str]:
         (key for key in keys if count(key, rows) > 1),
         key=lambda key: (
             key == "train.seed",
-            key in sets.IMAGES,
+            key in sets.IMAGES and key not in DECISIVE,
+            key not in DECISIVE,
             -count(key, comparable),
             -count(key, rows),
         ),
@@ -160,7 +163,7 @@ def main(_options: argparse.Namespace) -> None:
     lines, left_out = fitting(rows, differing(rows, images), width)
     print("\n".join(lines))
     if others := sum(not sets.same_images(one.params, images) for one in rows):
-        print(f"validated on other images: the last {others}")
+        print(f"on other images, so not to be compared with those above: the last {others}")
     if left_out:
         print(fill(f"no room for {', '.join(left_out)} (use a wider terminal)", width))
 

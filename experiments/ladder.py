@@ -18,6 +18,7 @@ from experiments.spread import percent
 from pipeline.program import Parser, run
 from pipeline.training import backend
 
+PLAIN = "60,000 images of 28x28 in batches of 32, by model.fit of 784-512-10"
 HEADER = (
     "| name | weights | {} accuracy, % | seeds | seconds of fitting | plain epochs |\n"
     "|---|---|---|---|---|---|"
@@ -65,7 +66,7 @@ def parser() -> Parser:
         metavar="N",
         help="hold out N training images, and show the accuracy on them instead of the test images",
     )
-    add("--plain", action="store_true", help="show how many plain epochs it takes, too")
+    add("--plain", action="store_true", help="show the cost in epochs of plain model.fit, too")
     batch.add_options(arguments)
     return arguments
 
@@ -88,11 +89,16 @@ def main(options: argparse.Namespace) -> None:
         name: wanted(name, seeds, validation) for name in options.names.split() or [""]
     }
     every = {name: one for of_set in experiments_of.values() for name, one in of_set.items()}
+    if options.plain:
+        print("measuring plain epochs of model.fit, now and after the runs", flush=True)
     measured = plain_epochs() if options.plain else []
     runs = batch.run_all(every, batch.way(options))
     plain = median(measured + plain_epochs()) if options.plain else None
-    machine = f"{os.cpu_count()} cores of {backend.processor()}"
-    print(f"\non {machine}{f', {plain:.2f} s for a plain epoch' if plain else ''}\n")
+    datasets = sorted({str(one["dataset.name"]) for one in every.values()})
+    print(f"\non {os.cpu_count()} cores of {backend.processor()}; of {', '.join(datasets)}")
+    if plain:
+        print(f"plain epoch: {plain:.2f} s for {PLAIN}")
+    print("accuracy: mean ± standard deviation over the seeds\n")
     print(HEADER.format("validation" if validation else "test"))
     for name, of_set in experiments_of.items():
         of_name = [runs[one] for one in of_set]

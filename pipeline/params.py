@@ -164,10 +164,10 @@ class Train(Section):
     momentum: float = Field(
         ge=0,
         lt=1,
-        description="a number from 0 and below 1, the share of the last step of sgd that the next"
-        " one continues",
+        description="a number of at least 0 and below 1, the share of the last step that goes into"
+        " the next one of sgd",
     )
-    nesterov: bool = Field(description="true or false, whether momentum is Nesterov's")
+    nesterov: bool = Field(description="true or false, whether to use Nesterov momentum")
     learning_rate: float = Field(
         gt=0,
         le=10,
@@ -193,9 +193,8 @@ class Train(Section):
     average: float = Field(
         ge=0,
         lt=1,
-        description="a number from 0 and below 1, how much of a moving average of the weights a"
-        " step leaves, such as 0.999; then the average is scored and saved. 0 for the weights"
-        " themselves",
+        description="a number of at least 0 and below 1, the decay of a moving average of the"
+        " weights, such as 0.999, which is then scored and saved; 0 for none",
     )
     keep: Literal["last", "best"] = Field(
         description="last or best: the weights after the last epoch, or after the first of those"
@@ -264,13 +263,13 @@ class Augment(Section):
         ge=0, le=0.9, description="a number from 0 to 0.9, the share by which size varies"
     )
     shear: float = Field(
-        ge=0, le=80, description="a number from 0 to 80, degrees by which columns may slant"
+        ge=0, le=80, description="a number from 0 to 80, degrees by which images may slant"
     )
     elastic: float = Field(
         ge=0,
         le=100,
         description="a number from 0 to 100, pixels along each axis by which the knots of a grid"
-        " may move; between them a cubic B-spline smooths that out",
+        " may move, with a cubic B-spline between them",
     )
     elastic_grid: int = Field(
         ge=1, le=1000, description="a whole number from 1 to 1000, pixels from one knot to the next"
@@ -279,8 +278,8 @@ class Augment(Section):
     erase: int = Field(
         ge=0,
         le=4096,
-        description="a whole number from 0 to 4096, pixels of the side of a square that is set to 0"
-        " around a random pixel",
+        description="a whole number from 0 to 4096, the side in pixels of a square around a random"
+        " pixel that is set to 0",
     )
 
 
@@ -334,7 +333,7 @@ class Params(Section):
                 if (found := getattr(self.train, key)) != off:
                     raise ValueError(
                         f"train.{key}: found {found}, expected {off} where preprocess.validation "
-                        f"is test: the test images choose nothing"
+                        f"is test: test images must not choose the model"
                     )
         return self
 

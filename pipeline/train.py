@@ -87,7 +87,7 @@ def train(
             has others.
         TrainingError: the loss is no longer finite, training ended early, or a worker was lost.
     """
-    _check(params, training, validation, cluster)
+    _check(params, augment, training, validation, cluster)
     compile_cache.start()
     import keras
 
@@ -145,9 +145,11 @@ def train(
     kept = selection.kept(accuracies)
     if len(accuracies) < params.epochs:
         print(
-            f"stopped after epoch {len(accuracies)}: val_accuracy did not rise in train.patience, "
-            f"{params.patience}, epochs"
+            f"stopped after epoch {len(accuracies)}: val_accuracy did not rise for "
+            f"{params.patience} epochs (train.patience)"
         )
+        if params.keep == "last":
+            print(f"kept the weights after epoch {kept + 1}; train.keep: best keeps the best")
     if params.keep == "best":
         print(f"kept the weights after epoch {kept + 1}, the best by val_accuracy")
     return Trained(network, kept, training.about, history, checkpoint, workers)
@@ -213,11 +215,19 @@ def _reporting(progress: "Progress", checkpoint: "Checkpoint | None") -> Iterato
         raise
 
 
-def _check(params: Train, training: Split, validation: Split, cluster: Cluster) -> None:
+def _check(
+    params: Train, augment: Augment, training: Split, validation: Split, cluster: Cluster
+) -> None:
     if training.images.shape[1:] != validation.images.shape[1:]:
         raise InputError(
             f"training images are {training.images.shape[1:]}, validation images "
             f"{validation.images.shape[1:]}; run dvc repro"
+        )
+    side = min(training.images.shape[1:3])
+    if augment.erase > side:
+        raise InputError(
+            f"augment.erase: found {augment.erase}, expected at most {side}, the shorter side of "
+            f"the images"
         )
     if params.drop_last and params.batch_size > len(training.labels):
         raise InputError(

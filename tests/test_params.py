@@ -189,7 +189,7 @@ def test_the_test_images_choose_nothing(key: str, off: str, on: str, tmp_path: P
         load(path)
     assert str(error.value) == (
         f"{path}: train.{key}: found {on}, expected {off} where preprocess.validation is test: "
-        f"the test images choose nothing"
+        f"test images must not choose the model"
     )
 
 

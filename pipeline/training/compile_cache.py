@@ -32,7 +32,7 @@ from pipeline.program import NO_COMPILE_CACHE
 from pipeline.training import backend
 
 NAME = "mnist-pipeline"  # of the folder in the user's cache folder
-MOST_BYTES = 128 * 2**20  # of all programs; the oldest are dropped first. A network has 1 MiB or so
+MOST_BYTES = 128 * 2**20  # of all programs; the oldest are dropped first. A network has 1 to 5 MiB
 ROOM = 8 * 2**20  # bytes that must be free: a disk that gets full would end the training
 PROGRAM = re.compile(r"([0-9a-f]{64})-(.+\.pb)")  # a file of a store: SHA-256, TensorFlow's name
 UNPROVEN = "unproven"  # a file in a loan: no epoch has ended yet
@@ -79,7 +79,7 @@ class Store:
                     (target / name).hardlink_to(file)
                 else:
                     file.unlink()
-                    print(f"{file}: removed, it is damaged")
+                    print(f"{file}: removed, it is damaged; it is compiled anew")
 
     def clear(self) -> None:
         """Removes all programs."""

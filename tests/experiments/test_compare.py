@@ -39,10 +39,10 @@ def test_the_best_first_and_other_images_last() -> None:
 
 def test_only_what_differs_the_seed_last() -> None:
     assert compare.differing(ROWS, IMAGES) == [
-        "model.mlp.hidden_units",  # 512, 16, and that of the other network
         "model.name",
-        "model.cnn.hidden_units",
         "dataset.name",
+        "model.mlp.hidden_units",  # 512, 16, and that of the other network
+        "model.cnn.hidden_units",
         "train.seed",
     ]
     assert compare.differing(ROWS[:1], IMAGES) == []

@@ -91,7 +91,7 @@ def test_what_is_damaged_is_told(store: Store, capsys: pytest.CaptureFixture[str
     (file,) = store.programs()
     file.write_bytes(b"")
     lent(store)
-    assert capsys.readouterr().out == f"{file}: removed, it is damaged\n"
+    assert capsys.readouterr().out == f"{file}: removed, it is damaged; it is compiled anew\n"
 
 
 def test_foreign_files_are_left_alone(store: Store) -> None:

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from pipeline.errors import InputError, TrainingError
-from pipeline.params import Params
+from pipeline.params import Augment, Params
 from pipeline.records import read_yaml
 from pipeline.train import Outputs, Trained, class_weights, train, write
 from pipeline.training import progress
@@ -17,11 +17,11 @@ from tests.training.support import colours, images
 PARAMS = Params.model_validate(read_yaml(suite_params().encode(), "params.yaml"))
 
 
-def run(folder: Path, **changes: object) -> Trained:
+def run(folder: Path, augment: Augment = PARAMS.augment, **changes: object) -> Trained:
     return train(
         PARAMS.model,
         PARAMS.train.model_copy(update=changes),
-        PARAMS.augment,
+        augment,
         training=images(50),
         validation=images(20, seed=1),
         checkpoints=folder,
@@ -68,9 +68,7 @@ def test_the_metrics_describe_the_weights_that_are_kept(
     best = accuracies.index(max(accuracies))
     assert trained.epoch == best == len(accuracies) - 1 - 3
     printed = capsys.readouterr().out
-    assert (
-        f"stopped after epoch {best + 4}: val_accuracy did not rise in train.patience, 3" in printed
-    )
+    assert f"stopped after epoch {best + 4}: val_accuracy did not rise for 3 epochs" in printed
     assert f"kept the weights after epoch {best + 1}, the best by val_accuracy" in printed
 
     outputs = Outputs(*(tmp_path / name for name in ("model.keras", "history", "train", "made")))
@@ -84,3 +82,8 @@ def test_the_metrics_describe_the_weights_that_are_kept(
 def test_a_batch_that_cannot_be_filled(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"batch_size: found 51, expected at most the 50 training"):
         run(tmp_path, batch_size=51, drop_last=True)
+
+
+def test_a_square_larger_than_the_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"erase: found 5, expected at most 4, the shorter side"):
+        run(tmp_path, PARAMS.augment.model_copy(update={"erase": 5}))
