@@ -196,7 +196,7 @@ def main(options: argparse.Namespace) -> None:
     with style():
         picture = png_bytes(curves(histories_of))
     write_files({PICTURE: picture, PAGE: embed(page, table).encode()})
-    print(f"\naccuracy in percent, {options.seeds} seeds\n\n{table}\n\n{PICTURE}\n{PAGE}")
+    print(f"\naccuracy in percent; seeds: {options.seeds}\n\n{table}\n\n{PICTURE}\n{PAGE}")
 
 
 if __name__ == "__main__":

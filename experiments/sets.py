@@ -40,8 +40,8 @@ def named(name: str) -> Flat:
             f"NAME is missing; name a set of {SETS.name}, such as NAME=cnn-small: {', '.join(sets)}"
         )
     near = get_close_matches(name, sets, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise InputError(f"{name!r}: no such experiment, expected one of {', '.join(sets)}{hint}")
+    expected = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(sets)}"
+    raise InputError(f"{name!r}: no such experiment; {expected}")
 
 
 def values(content: bytes, source: str) -> Flat:

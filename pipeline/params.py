@@ -269,7 +269,7 @@ class Augment(Section):
         ge=0,
         le=100,
         description="a number from 0 to 100, pixels along each axis by which the knots of a grid"
-        " may move, with a cubic B-spline between them",
+        " may move, at most augment.elastic_grid, with a cubic B-spline between them",
     )
     elastic_grid: int = Field(
         ge=1, le=1000, description="a whole number from 1 to 1000, pixels from one knot to the next"
@@ -281,6 +281,15 @@ class Augment(Section):
         description="a whole number from 0 to 4096, the side in pixels of a square around a random"
         " pixel that is set to 0",
     )
+
+    @model_validator(mode="after")
+    def _elastic_fits(self) -> Self:
+        if self.elastic > self.elastic_grid:
+            raise ValueError(
+                f"augment.elastic: found {self.elastic}, expected at most augment.elastic_grid, "
+                f"{self.elastic_grid}: knots would change places, and tear the image"
+            )
+        return self
 
 
 class Evaluate(Section):

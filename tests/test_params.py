@@ -133,6 +133,11 @@ REFUSED = {
         "nesterov: true",
         "train.nesterov: found true; expected false where train.momentum is 0",
     ),
+    "knots that change places": (
+        "elastic: 0.0",
+        "elastic: 50",
+        "augment.elastic: found 50.0; expected at most augment.elastic_grid, 6: knots",
+    ),
     "mistakes 0": ("mistakes: 25", "mistakes: 0", "evaluate.mistakes: found 0; 1 to 100"),
     "bins 0": ("bins: 15", "bins: 0", "evaluate.calibration_bins: found 0; 1 to 1000"),
     "floor above 1": ("floor: 0.5", "floor: 97.5", "gate.floor: found 97.5; from 0 to 1"),

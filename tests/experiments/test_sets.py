@@ -27,11 +27,14 @@ def test_a_set_is_allowed(name: str, tmp_path: Path) -> None:
     params.load(path)
 
 
-def test_an_unknown_set(fresh: Workspace) -> None:
-    result = fresh.module("experiments.run", "cnn-smal")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("cnn-smal", "did you mean cnn-small?\n"), ("x", "expected one of default, mlp-best, ")],
+)
+def test_an_unknown_set(name: str, message: str, fresh: Workspace) -> None:
+    result = fresh.module("experiments.run", name)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert "run: 'cnn-smal': no such experiment, expected one of default, mlp" in result.stderr
-    assert result.stderr.endswith("; did you mean cnn-small?\n")
+    assert f"run: {name!r}: no such experiment; {message}" in result.stderr
 
 
 @pytest.mark.parametrize("module", ["experiments.run", "experiments.ladder"])
