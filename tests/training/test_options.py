@@ -45,6 +45,17 @@ OPTIONS: dict[str, dict[str, object]] = {
 }
 RESULTS = ("models/model.keras", "metrics/history.csv", "metrics/train.json")
 TRAIN = ("python", "-m", "pipeline.train")
+STREAMED = """
+from runpy import run_module
+from pipeline import machine
+machine.memory = lambda: 0  # too little for any images
+run_module("pipeline.train", run_name="__main__")
+"""
+WAYS = {
+    "without the compile cache": ("env", "NO_COMPILE_CACHE=1", *TRAIN),
+    "on one core": ("taskset", "--cpu-list", "0", *TRAIN),
+    "streamed": ("python", "-c", STREAMED),
+}
 
 
 def change(workspace: Workspace, changes: Mapping[str, object]) -> None:
@@ -70,22 +81,38 @@ def test_an_option_learns_and_matters(option: str, workspace: Workspace) -> None
 def test_an_architecture_comes_out_the_same_killed_or_not(
     architecture: str, workspace: Workspace
 ) -> None:
-    workspace.set("train.epochs", 60)
     change(workspace, AUGMENTED | SELECTED | {"model.name": architecture})
     if "dropout" in suite_settings(architecture):
         workspace.set(f"model.{architecture}.dropout", 0.2)
-    workspace.run(*TRAIN)
-    once = workspace.read(*RESULTS)
+    once = trained_once_and_killed(workspace)
     workspace.run(*TRAIN)
     assert workspace.read(*RESULTS) == once
 
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_comes_out_the_same_in_every_way(option: str, workspace: Workspace) -> None:
+    change(workspace, OPTIONS[option])
+    once = trained_once_and_killed(workspace)
+    for way, command in WAYS.items():
+        (workspace.root / "models/model.keras").unlink()
+        workspace.run(*command)
+        assert workspace.read(*RESULTS) == once, way
+
+
+def trained_once_and_killed(workspace: Workspace) -> dict[str, bytes]:
+    """The results of a training, after another one, killed and resumed, has yielded the same."""
+    workspace.set("train.epochs", 60)
+    workspace.run(*TRAIN)
+    once = workspace.read(*RESULTS)
+    for path in RESULTS:
+        (workspace.root / path).unlink()
     with workspace.start(*TRAIN, stdout=subprocess.PIPE) as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith("epoch  3/60"):
                 process.kill()
     assert process.returncode == -9
-    for path in RESULTS:
-        (workspace.root / path).unlink()
     assert "resuming after epoch " in workspace.run(*TRAIN).stdout
     assert workspace.read(*RESULTS) == once
+    return once
