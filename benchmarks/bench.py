@@ -34,7 +34,7 @@ RESULTS = Path("benchmarks/RESULTS.md")
 CHART = Path("benchmarks/accuracy.png")
 OTHERS = {"torch": "benchmarks.torch_eager", "jax": "benchmarks.jax_scan"}  # where installed
 ENOUGH = 0.975  # accuracy on the test images
-EPOCHS = 4  # the first one, which compiles, does not count
+EPOCHS = 3  # the first one, which compiles, does not count
 
 
 class Table:

@@ -167,7 +167,9 @@ class Watch:
         return logs.reason(self.runs[name].text()) if name in self.runs else ""
 
     def show(self, display: Display, left: set[str]) -> None:
-        """Shows what runs, while `left` have no result."""
+        """Shows what runs, while any are `left` without a result."""
+        if not left:
+            return
         done = {
             name: logs.last_epoch(log.text())
             for name, log in sorted(self.runs.items())

@@ -70,6 +70,7 @@ def steps(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch.failed({"second", "third"}) == {"second"}
     assert watch.reason("third") == ""
     watch.show(display, {"second", "third"})
+    watch.show(display, set())  # all have ended
 
 
 def test_lines_in_a_log(
