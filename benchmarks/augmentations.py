@@ -23,9 +23,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "zoom: 0.3": {"zoom": 0.3},
     "shear: 30": {"shear": 30.0},
     "elastic: 4": {"elastic": 4.0},
-    "elastic: 2": {"elastic": 2.0},
-    "elastic: 2, rotation: 5,\nzoom: 0.05, shift: 1": {
+    "elastic: 4,\nelastic_grid: 4": {"elastic": 4.0, "elastic_grid": 4},
+    "elastic: 2,\nelastic_grid: 4": {"elastic": 2.0, "elastic_grid": 4},
+    "as in mlp-best": {
         "elastic": 2.0,
+        "elastic_grid": 4,
         "rotation": 5.0,
         "zoom": 0.05,
         "shift": 1,
