@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from experiments import sets
 from pipeline import figures, paths
 from pipeline.artifacts import png_bytes, write_files
 from pipeline.data import idx
@@ -26,11 +27,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "elastic: 4,\nelastic_grid: 4": {"elastic": 4.0, "elastic_grid": 4},
     "elastic: 2,\nelastic_grid: 4": {"elastic": 2.0, "elastic_grid": 4},
     "as in mlp-best": {
-        "elastic": 2.0,
-        "elastic_grid": 4,
-        "rotation": 5.0,
-        "zoom": 0.05,
-        "shift": 1,
+        key.removeprefix("augment."): value
+        for key, value in sets.named("mlp-best").items()
+        if key.startswith("augment.")
     },
     "flip: true": {"flip": True},
     "erase: 8": {"erase": 8},

@@ -95,9 +95,14 @@ def test_an_option_comes_out_the_same_in_every_way(option: str, workspace: Works
     change(workspace, OPTIONS[option])
     once = trained_once_and_killed(workspace)
     for way, command in WAYS.items():
-        (workspace.root / "models/model.keras").unlink()
+        remove_results(workspace)
         workspace.run(*command)
         assert workspace.read(*RESULTS) == once, way
+
+
+def remove_results(workspace: Workspace) -> None:
+    for path in RESULTS:
+        (workspace.root / path).unlink()
 
 
 def trained_once_and_killed(workspace: Workspace) -> dict[str, bytes]:
@@ -105,8 +110,7 @@ def trained_once_and_killed(workspace: Workspace) -> dict[str, bytes]:
     workspace.set("train.epochs", 60)
     workspace.run(*TRAIN)
     once = workspace.read(*RESULTS)
-    for path in RESULTS:
-        (workspace.root / path).unlink()
+    remove_results(workspace)
     with workspace.start(*TRAIN, stdout=subprocess.PIPE) as process:
         assert process.stdout
         for line in process.stdout:
